@@ -1,0 +1,1 @@
+"""krita-drag inside Krita. Importing it outside Krita does nothing."""

@@ -1,0 +1,1 @@
+"""The protocol between plugin and engine: one copy, standard library only."""

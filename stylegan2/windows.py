@@ -1,0 +1,116 @@
+"""Exact receptive-field cropping: compute only the parts of a feature map that somebody reads.
+
+The generators here have no spatial normalisation, so a window of a feature map needs only a window of every
+earlier map. The dense network runs up to the resolution where windows become cheaper, then each block maps the
+windows of its input to windows of its output. The network pads every map with zeros, hence a window that lies
+partly outside its map holds zeros there after every layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Windows:
+    """K square windows of one size in a feature map.
+
+    Attributes:
+        origins_xy: top-left position of each window, (x, y) in positions of the map; may be negative.
+        size: side of every window, positions.
+    """
+
+    origins_xy: tuple[tuple[int, int], ...]
+    size: int
+
+    def __len__(self) -> int:
+        return len(self.origins_xy)
+
+    def grown(self, margin: int) -> Windows:
+        """The windows with `margin` more positions on every side."""
+        return Windows(tuple((x - margin, y - margin) for x, y in self.origins_xy), self.size + 2 * margin)
+
+    def within(self, resolution: int) -> bool:
+        """Whether all windows lie inside a map of this resolution."""
+        last = resolution - self.size
+        return all(0 <= x <= last and 0 <= y <= last for x, y in self.origins_xy)
+
+
+class Block(Protocol):
+    """One resolution of a generator, as far as windows are concerned."""
+
+    @property
+    def resolution(self) -> int:
+        """Side of the block's output, positions."""
+        ...
+
+    @property
+    def macs_per_position(self) -> int:
+        """Multiply-accumulates per output position."""
+        ...
+
+    def window_input(self, windows: Windows) -> Windows:
+        """The windows of the input map that are needed for `windows` of the output map."""
+        ...
+
+
+def crop(dense: Tensor, windows: Windows) -> Tensor:
+    """Cut windows out of a map, with zeros outside it. (1, C, R, R) -> (K, C, size, size)."""
+    if windows.within(dense.shape[-1]):
+        padded, shift = dense, 0
+    else:
+        shift = windows.size  # a window may touch the map by its last row only
+        padded = F.pad(dense, (shift,) * 4)
+    low, high = -shift, dense.shape[-1] + shift - windows.size
+    parts = []
+    for x, y in windows.origins_xy:
+        x, y = (min(max(v, low), high) + shift for v in (x, y))  # windows wholly outside stay wholly outside
+        parts.append(padded[0, :, y : y + windows.size, x : x + windows.size])
+    return torch.stack(parts)
+
+
+def trim(x: Tensor, offsets_xy: Sequence[tuple[int, int]], size: int) -> Tensor:
+    """Cut every window to `size`, each at its own offset. (K, C, M, M) -> (K, C, size, size)."""
+    if len(set(offsets_xy)) == 1:
+        dx, dy = offsets_xy[0]
+        return x[:, :, dy : dy + size, dx : dx + size]
+    return torch.stack([part[:, dy : dy + size, dx : dx + size] for part, (dx, dy) in zip(x, offsets_xy, strict=True)])
+
+
+def clear_outside(x: Tensor, windows: Windows, resolution: int) -> Tensor:
+    """Set what lies outside the map to zero. (K, C, size, size), any dtype."""
+    if windows.within(resolution):
+        return x
+    origins = torch.tensor(windows.origins_xy, device=x.device)  # (K, 2)
+    positions = origins[:, :, None] + torch.arange(windows.size, device=x.device)  # (K, 2, size)
+    inside = (positions >= 0) & (positions < resolution)
+    return x * (inside[:, 1, :, None] & inside[:, 0, None, :])[:, None].to(x.dtype)
+
+
+def plan(blocks: Sequence[Block], windows: Windows) -> tuple[int, list[Windows]]:
+    """Decide from which block on windows are cheaper than the dense map.
+
+    Args:
+        blocks: all blocks up to the wanted resolution, lowest first.
+        windows: the wanted windows of the last block's output.
+
+    Returns:
+        Number of leading blocks to run densely (at least 1), and for that and every later block the windows of
+        its output that are needed.
+    """
+    needed = [windows]  # needed[0] belongs to the lowest block
+    for block in reversed(blocks[1:]):
+        needed.insert(0, block.window_input(needed[0]))
+    dense_costs = [block.macs_per_position * block.resolution**2 for block in blocks]
+    window_costs = [
+        block.macs_per_position * len(windows) * part.size**2 for block, part in zip(blocks, needed, strict=True)
+    ]
+    totals = [sum(dense_costs[:k]) + sum(window_costs[k:]) for k in range(1, len(blocks) + 1)]
+    dense = 1 + min(range(len(totals)), key=totals.__getitem__)
+    return dense, needed[dense - 1 :]

@@ -1,0 +1,81 @@
+"""Windows of a feature map equal crops of the whole map, whatever the architecture and the place."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stylegan2 import Generator, StyleGAN2Config, StyleGAN2Generator, Windows
+from stylegan2.mobile import MobileConfig, MobileStyleGAN
+from stylegan2.windows import crop, plan
+
+RESOLUTION = 64
+CHANNELS = {4: 12, 8: 12, 16: 10, 32: 8, 64: 6}
+
+
+def randomised(generator: Generator) -> Generator:
+    """Fill everything, noise and biases too, so that no term can hide behind a zero."""
+    rng = torch.Generator().manual_seed(1)
+    for tensor in (*generator.parameters(), *generator.buffers()):
+        tensor.data.copy_(torch.randn(tensor.shape, generator=rng) * 0.3)
+    return generator.double().requires_grad_(False)
+
+
+def build(kind: str) -> Generator:
+    if kind == "mobile":
+        return randomised(MobileStyleGAN(MobileConfig(16, 16, (16, 16, 16, 8, 8), 2)))
+    return randomised(StyleGAN2Generator(StyleGAN2Config(16, 0, 16, RESOLUTION, CHANNELS, kind, 2)))  # type: ignore[arg-type]
+
+
+GENERATORS = {kind: build(kind) for kind in ("orig", "skip", "resnet", "mobile")}
+origins = st.tuples(st.integers(-9, RESOLUTION + 3), st.integers(-9, RESOLUTION + 3))
+
+
+@pytest.mark.parametrize("kind", GENERATORS)
+@settings(max_examples=40, deadline=None)
+@given(origins_xy=st.lists(origins, min_size=1, max_size=4), size=st.integers(1, 15))
+def test_windows_equal_crops(kind: str, origins_xy: list[tuple[int, int]], size: int) -> None:
+    generator = GENERATORS[kind]
+    w_plus = torch.randn(1, generator.num_ws, 16, generator=torch.Generator().manual_seed(2)).double()
+    resolution = generator.feature_resolutions[-1]
+    windows = Windows(tuple(origins_xy), size)
+    expected = crop(generator.features(w_plus, resolution), windows)
+    actual = generator.features(w_plus, resolution, windows)
+    assert torch.allclose(actual, expected, atol=1e-9, rtol=1e-9)
+
+
+@pytest.mark.parametrize("kind", GENERATORS)
+def test_gradients_equal(kind: str) -> None:
+    generator = GENERATORS[kind]
+    w_plus = torch.randn(1, generator.num_ws, 16, generator=torch.Generator().manual_seed(3)).double()
+    w_plus.requires_grad_(True)
+    resolution = generator.feature_resolutions[-1]
+    windows = Windows(((3, 11), (-2, 20)), 6)
+    (dense,) = torch.autograd.grad(crop(generator.features(w_plus, resolution), windows).square().sum(), w_plus)
+    (cropped,) = torch.autograd.grad(generator.features(w_plus, resolution, windows).square().sum(), w_plus)
+    assert torch.allclose(dense, cropped, rtol=1e-8, atol=1e-10)
+    assert dense.abs().max() > 0
+
+
+def test_crop_pads_with_zeros() -> None:
+    dense = torch.arange(16.0).view(1, 1, 4, 4)
+    parts = crop(dense, Windows(((-1, -2), (3, 3), (9, 0)), 2))
+    assert parts[0, 0].tolist() == [[0, 0], [0, 0]]
+    assert parts[1, 0].tolist() == [[15, 0], [0, 0]]
+    assert parts[2, 0].tolist() == [[0, 0], [0, 0]]
+
+
+def test_plan_prefers_the_dense_map_when_windows_cover_it() -> None:
+    blocks = GENERATORS["skip"].synthesis_network.blocks  # type: ignore[union-attr]
+    dense_few, needed = plan(blocks, Windows(((20, 20),), 6))
+    dense_many, _ = plan(blocks, Windows(((20, 20),) * 200, 6))
+    assert dense_few < len(blocks) == dense_many
+    assert len(needed) == len(blocks) - dense_few + 1
+
+
+def test_windows_need_a_single_latent() -> None:
+    generator = GENERATORS["skip"]
+    with pytest.raises(ValueError, match="one latent"):
+        generator.features(torch.zeros(2, generator.num_ws, 16).double(), 64, Windows(((0, 0),), 4))
