@@ -1,0 +1,122 @@
+"""Read feature maps at points: where the points are, only windows of the map need to exist."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from stylegan2 import Generator, Windows
+
+DENSE_SHARE = 0.5  # windows that hold more than this share of the map's positions do not pay
+
+
+@dataclass(frozen=True)
+class FeatureView:
+    """A feature map, or K windows of it, addressed in model pixels.
+
+    Attributes:
+        maps: (1, C, R, R) for the whole map, (K, C, size, size) for windows.
+        origins: top-left position of each map in the feature map, (1 or K, 2), x first.
+        feature_size: R, side of the whole feature map.
+        resolution: side of the picture, model pixels.
+    """
+
+    maps: Tensor
+    origins: Tensor
+    feature_size: int
+    resolution: int
+
+    def detach(self) -> FeatureView:
+        """The same values without their gradient."""
+        return FeatureView(self.maps.detach(), self.origins, self.feature_size, self.resolution)
+
+    def sample(self, points_xy: Tensor) -> Tensor:
+        """Interpolate the map bilinearly; beyond its border the nearest value holds.
+
+        Args:
+            points_xy: (K, P, 2), model pixels; the P points of row k are read in window k.
+
+        Returns:
+            (K, P, C).
+        """
+        positions = self._positions(points_xy)  # (K, P, 2), feature positions
+        k, p, _ = positions.shape
+        local = (positions - self.origins[:, None]) * (2 / max(self.maps.shape[-1] - 1, 1)) - 1
+        grid = local.view(-1, 1, k * p, 2) if len(self.maps) == 1 else local[:, None]  # (maps, 1, points, 2)
+        values = F.grid_sample(self.maps, grid, align_corners=True, padding_mode="border")
+        return values.permute(0, 2, 3, 1).reshape(k, p, -1)
+
+    def sample_resized(self, points_xy: Tensor) -> Tensor:
+        """As `sample`, but of the map resized to the picture, which the official DragGAN code builds in full.
+
+        That map is bilinear between pixel centres, not between feature positions: four pixels decide.
+        """
+        corner = (points_xy - 0.5).floor() + 0.5  # centre of the pixel up and left of the point
+        fraction = points_xy - corner
+        offsets = points_xy.new_tensor([[0, 0], [1, 0], [0, 1], [1, 1]])  # (4, 2)
+        weights = torch.where(offsets.bool(), fraction[:, :, None], 1 - fraction[:, :, None]).prod(-1)  # (K, P, 4)
+        corners = (corner[:, :, None] + offsets).flatten(1, 2)  # (K, P * 4, 2)
+        values = self.sample(corners).unflatten(1, (-1, 4))  # (K, P, 4, C)
+        return (values * weights[..., None]).sum(2)
+
+    def sample_grid(self, xs: Tensor, ys: Tensor) -> Tensor:
+        """Interpolate on a raster per point; separable, so far cheaper than `sample` for dense rasters.
+
+        Args:
+            xs: columns, (K, A), model pixels.
+            ys: rows, (K, B), model pixels.
+
+        Returns:
+            (K, C, B, A).
+        """
+        columns, rows = self._weights(xs, axis=0), self._weights(ys, axis=1)  # (K, A, size), (K, B, size)
+        return rows[:, None] @ self.maps @ columns.transpose(1, 2)[:, None]
+
+    def _positions(self, points_xy: Tensor) -> Tensor:
+        """Model pixels -> feature positions (centres at integers), clamped into the map."""
+        scale = self.feature_size / self.resolution
+        return (points_xy * scale - 0.5).clamp(0, self.feature_size - 1)
+
+    def _weights(self, coordinates: Tensor, axis: int) -> Tensor:
+        """Bilinear weights of each coordinate over the positions of its window. (K, A) -> (K, A, size)."""
+        local = self._positions(coordinates) - self.origins[:, axis, None]  # (K, A)
+        positions = torch.arange(self.maps.shape[-1], device=local.device, dtype=local.dtype)
+        return (1 - (local[..., None] - positions).abs()).clamp(min=0)
+
+
+def view_features(
+    generator: Generator,
+    rows: Sequence[Tensor],
+    feature_size: int,
+    around_xy: Tensor | None,
+    reach_px: float = 0.0,
+) -> FeatureView:
+    """Compute the features that are read within a distance of some points, as cheaply as possible.
+
+    Args:
+        generator: any generator.
+        rows: rows of w_plus, num_ws times (1, w_dim).
+        feature_size: resolution of the block that is read.
+        around_xy: points, (K, 2), model pixels; None for the whole map.
+        reach_px: largest distance per axis at which the map is read around a point, model pixels.
+
+    Returns:
+        View with one window per point, or with the whole map where windows do not pay.
+    """
+    device = rows[0].device
+    if around_xy is not None:
+        reach = reach_px * feature_size / generator.resolution
+        size = math.ceil(2 * reach) + 2
+        if size <= feature_size and len(around_xy) * size**2 <= DENSE_SHARE * feature_size**2:
+            first = around_xy * (feature_size / generator.resolution) - 0.5 - reach
+            origins = first.floor().long().clamp(0, feature_size - size)  # inside the map: samples are clamped too
+            windows = Windows(tuple((int(x), int(y)) for x, y in origins.tolist()), size)
+            maps = generator.features(rows, feature_size, windows)
+            return FeatureView(maps, origins.to(maps), feature_size, generator.resolution)
+    maps = generator.features(rows, feature_size)
+    return FeatureView(maps, torch.zeros(1, 2, device=device), feature_size, generator.resolution)

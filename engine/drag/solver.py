@@ -1,0 +1,67 @@
+"""The entrance to dragging: solvers by name, one stream of events for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Protocol
+
+import numpy as np
+from krita_drag.wire.errors import BadOption
+from torch import Tensor
+
+from engine.device import memory_guard
+from engine.drag.draggan import OFFICIAL, PAPER, Draggan
+from engine.drag.state import DragPoints, DragStep
+from stylegan2 import Generator
+
+DEFAULT_SOLVER = "draggan"
+DEFAULT_STEPS = 300
+
+
+class Solver(Protocol):
+    """One drag under way."""
+
+    def steps(self, max_steps: int) -> Iterator[DragStep]:
+        """Yield the state at the start and after every step; the last event has a reason."""
+        ...
+
+
+SOLVERS: dict[str, Callable[[Generator, Tensor, DragPoints, np.ndarray | None], Solver]] = {
+    "draggan": partial(Draggan, settings=OFFICIAL),
+    "draggan-paper": partial(Draggan, settings=PAPER),
+}
+
+
+def drag(
+    generator: Generator,
+    w_plus: Tensor,
+    points: DragPoints,
+    *,
+    solver: str = DEFAULT_SOLVER,
+    mask: np.ndarray | None = None,
+    max_steps: int = DEFAULT_STEPS,
+) -> Iterator[DragStep]:
+    """Drag handles towards their targets, one step each time an event is asked for.
+
+    To cancel, ask for no more events: each one holds the latent of its state. The same input gives the same events.
+
+    Args:
+        generator: any generator, parameters frozen, on its device.
+        w_plus: latent of the picture, (1, num_ws, w_dim), on the same device; not changed.
+        points: handles and targets, model pixels.
+        solver: key of `SOLVERS`.
+        mask: region that may move, (resolution, resolution) in [0, 1]; None for everywhere.
+        max_steps: steps after which the drag ends wherever it is.
+
+    Yields:
+        The state at the start, then after every step.
+
+    Raises:
+        BadOption: no solver has that name.
+        OutOfMemory: the device's memory does not suffice.
+    """
+    if solver not in SOLVERS:
+        raise BadOption(f"There is no solver called “{solver}”.", f"Choose one of {', '.join(SOLVERS)}.")
+    with memory_guard(w_plus.device):
+        yield from SOLVERS[solver](generator, w_plus, points, mask).steps(max_steps)

@@ -1,0 +1,59 @@
+"""What goes into a drag and what comes out of it after every step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class DragPoints:
+    """Pairs of points in model pixels.
+
+    Attributes:
+        handles: where the pulled points are, (n, 2), x first.
+        targets: where they shall go, (n, 2).
+    """
+
+    handles: np.ndarray
+    targets: np.ndarray
+
+    def __post_init__(self) -> None:
+        if self.handles.ndim != 2 or self.handles.shape != self.targets.shape or self.handles.shape[1] != 2:
+            raise ValueError(f"points must be (n, 2), not {self.handles.shape} and {self.targets.shape}")
+
+    def __len__(self) -> int:
+        return len(self.handles)
+
+
+@dataclass(frozen=True)
+class DragStep:
+    """State of a drag after `step` steps; step 0 is the start.
+
+    Attributes:
+        step: number of changes made to the latent so far.
+        loss: value of the solver's objective in this state.
+        handles: tracked handles, (n, 2), model pixels.
+        distances: from each handle to its target, (n,), model pixels.
+        w_plus: latent in which the handles were tracked, (1, num_ws, w_dim).
+        reason: why the drag ends here: "landed", "steps" (all used up) or "diverged"; empty while it goes on.
+    """
+
+    step: int
+    loss: float
+    handles: np.ndarray
+    distances: np.ndarray
+    w_plus: Tensor
+    reason: str = ""
+
+    @property
+    def mean_distance(self) -> float:
+        """Mean of `distances`, model pixels."""
+        return float(self.distances.mean())
+
+    @property
+    def done(self) -> bool:
+        """Whether this is the last event."""
+        return bool(self.reason)
