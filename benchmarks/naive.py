@@ -7,6 +7,8 @@ gradients that nobody reads. Written from the paper and the observed behaviour o
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -16,7 +18,26 @@ from engine.drag.draggan import FEATURE_SIZE, OFFICIAL, REFERENCE_RESOLUTION, Dr
 from engine.drag.state import DragPoints
 from stylegan2 import Generator
 from stylegan2.mobile import MobileBlock
-from stylegan2.synthesis import SynthesisBlock
+from stylegan2.ops import SQRT2, fir_kernel, leaky_relu
+from stylegan2.synthesis import NoiseMode, SynthesisBlock, SynthesisLayer
+
+
+def per_sample_weights(
+    layer: SynthesisLayer, x: Tensor, w: Tensor, noise_mode: NoiseMode = "const", gain: float = 1.0
+) -> Tensor:
+    """The same layer with weights modulated for each sample and one grouped convolution over the batch."""
+    n, channels, height, width = x.shape
+    weight = layer.weight[None] * layer.affine(w)[:, None, :, None, None]  # (N, out, in, k, k)
+    weight = weight * (weight.square().sum((2, 3, 4), keepdim=True) + 1e-8).rsqrt()
+    x = x.reshape(1, n * channels, height, width)
+    if layer.up:
+        weight = weight.transpose(1, 2).flatten(0, 1)  # (N * in, out, k, k)
+        x = F.conv_transpose2d(x, weight, stride=2, groups=n)
+        x = F.conv2d(x, fir_kernel(x.shape[1], 4.0, x), padding=1, groups=x.shape[1])
+    else:
+        x = F.conv2d(x, weight.flatten(0, 1), padding=1, groups=n)
+    x = x.reshape(n, -1, *x.shape[2:]) + layer.noise_const * layer.noise_strength
+    return leaky_relu(x + layer.bias[:, None, None], SQRT2 * gain)
 
 
 class NaiveDraggan:
@@ -39,6 +60,9 @@ class NaiveDraggan:
         settings: DragganSettings = OFFICIAL,
     ) -> None:
         self.generator, self.settings = generator.requires_grad_(True), settings
+        for module in generator.modules():
+            if isinstance(module, SynthesisLayer):
+                module.forward = partial(per_sample_weights, module)  # type: ignore[method-assign]
         self.size = generator.resolution
         unit = self.size / REFERENCE_RESOLUTION
         self.patch_radius = round(settings.patch_radius * unit) or 1

@@ -8,6 +8,7 @@ truncation), Karras et al. 2020 (synthesis), Pan et al. 2023 (which features a d
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,6 +21,11 @@ from stylegan2.windows import Windows
 
 STATISTICS_SAMPLES = 20_000
 STATISTICS_SEED = 0
+
+
+def latent_rows(w_plus: Tensor | Sequence[Tensor]) -> Sequence[Tensor]:
+    """Split latents (N, num_ws, w_dim) into their rows, num_ws times (N, w_dim)."""
+    return w_plus.unbind(1) if isinstance(w_plus, Tensor) else w_plus
 
 
 class Generator(nn.Module, ABC):
@@ -77,11 +83,12 @@ class Generator(nn.Module, ABC):
         """
 
     @abstractmethod
-    def features(self, w_plus: Tensor, resolution: int, windows: Windows | None = None) -> Tensor:
+    def features(self, w_plus: Tensor | Sequence[Tensor], resolution: int, windows: Windows | None = None) -> Tensor:
         """Compute the output of the block at `resolution`, and nothing above it, with the stored noise.
 
         Args:
-            w_plus: latents, (N, num_ws, w_dim); rows above the block are not read. With windows, N must be 1.
+            w_plus: latents, (N, num_ws, w_dim), or its rows, num_ws times (N, w_dim): rows given one by one spare
+                the gradients of those that do not need any. Rows above the block are not read. With windows, N is 1.
             resolution: side of the feature map, one of `feature_resolutions`.
             windows: the K square windows that are wanted; None for the whole map. A window may lie partly
                 outside the map: there the features are zero, as the network's own padding.
@@ -219,5 +226,5 @@ class StyleGAN2Generator(Generator):
         image: Tensor = self.synthesis_network(w_plus, noise_mode)
         return image
 
-    def features(self, w_plus: Tensor, resolution: int, windows: Windows | None = None) -> Tensor:
-        return self.synthesis_network.features(w_plus, resolution, windows)
+    def features(self, w_plus: Tensor | Sequence[Tensor], resolution: int, windows: Windows | None = None) -> Tensor:
+        return self.synthesis_network.features(latent_rows(w_plus), resolution, windows)

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stylegan2 import windows as win
-from stylegan2.generator import Generator
+from stylegan2.generator import Generator, latent_rows
 from stylegan2.ops import leaky_relu, normalize_2nd_moment
 from stylegan2.synthesis import NoiseMode
 from stylegan2.windows import Windows
@@ -207,15 +207,15 @@ class MobileStyleGAN(Generator):
         row = w_plus[:, ROWS_PER_BLOCK * len(self.blocks)]
         return inverse_haar(F.conv2d(x * self.rgb_affine(row), self.rgb_weight, self.rgb_bias))
 
-    def features(self, w_plus: Tensor, resolution: int, windows: Windows | None = None) -> Tensor:
+    def features(self, w_plus: Tensor | Sequence[Tensor], resolution: int, windows: Windows | None = None) -> Tensor:
+        rows = latent_rows(w_plus)
         blocks = [block for block in self._blocks if block.resolution <= resolution]
         if not blocks or blocks[-1].resolution != resolution:
             raise ValueError(f"no block at {resolution} px; there are {self.feature_resolutions}")
-        if windows is not None and len(w_plus) != 1:
+        if windows is not None and len(rows[0]) != 1:
             raise ValueError("windows are computed for one latent at a time")
-        rows = w_plus.unbind(1)
         dense, needed = (len(blocks), []) if windows is None else win.plan(blocks, windows)
-        x = self.first(self.const.expand(len(w_plus), -1, -1, -1), rows[0])
+        x = self.first(self.const.expand(len(rows[0]), -1, -1, -1), rows[0])
         for i, block in enumerate(blocks[:dense]):
             x = block(x, self._block_rows(rows, i))
         if windows is None:

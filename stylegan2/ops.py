@@ -8,6 +8,7 @@ and the FIR filters run as depthwise convolutions.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -54,6 +55,37 @@ def normalize_2nd_moment(x: Tensor) -> Tensor:
 def leaky_relu(x: Tensor, gain: float = SQRT2) -> Tensor:
     """Activation of all StyleGAN2 layers, scaled to keep the variance."""
     return F.leaky_relu(x, 0.2) * gain
+
+
+class FrozenCache:
+    """Keeps a tensor derived from a parameter for as long as the parameter is frozen and unchanged.
+
+    Small windows make the arithmetic so cheap that squaring or transposing the weights anew would dominate it.
+    """
+
+    def __init__(self, derive: Callable[[Tensor], Tensor]) -> None:
+        self._derive = derive
+        self._stamp: tuple[int, int] | None = None
+        self._value: Tensor | None = None
+
+    def __call__(self, parameter: Tensor) -> Tensor:
+        """Return the derived tensor, with a gradient where the parameter wants one."""
+        if parameter.requires_grad:
+            return self._derive(parameter)
+        stamp = (parameter.data_ptr(), parameter._version)
+        if self._value is None or self._stamp != stamp:
+            self._stamp, self._value = stamp, self._derive(parameter)
+        return self._value
+
+
+def squared_norms(weight: Tensor) -> Tensor:
+    """Sum of squares of every kernel, (out, in, k, k) -> (out, in)."""
+    return weight.square().sum((2, 3))
+
+
+def transposed(weight: Tensor) -> Tensor:
+    """Weights as a transposed convolution wants them, (out, in, k, k) -> (in, out, k, k), contiguous."""
+    return weight.transpose(0, 1).contiguous()
 
 
 class FullyConnectedLayer(nn.Module):

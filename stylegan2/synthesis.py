@@ -15,7 +15,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stylegan2 import windows as win
-from stylegan2.ops import SQRT2, Conv2dLayer, FullyConnectedLayer, fir_kernel, upsample
+from stylegan2.ops import (
+    SQRT2,
+    Conv2dLayer,
+    FrozenCache,
+    FullyConnectedLayer,
+    fir_kernel,
+    squared_norms,
+    transposed,
+    upsample,
+)
 from stylegan2.windows import Windows
 
 NoiseMode = Literal["const", "random", "none"]
@@ -54,6 +63,7 @@ class SynthesisLayer(nn.Module):
         self.noise_const: Tensor
         self.register_buffer("noise_const", torch.randn(resolution, resolution))
         self.conv_clamp: float | None = None
+        self._squared_norms, self._transposed = FrozenCache(squared_norms), FrozenCache(transposed)
 
     @property
     def macs_per_position(self) -> int:
@@ -66,7 +76,7 @@ class SynthesisLayer(nn.Module):
         styles, demodulation = self._modulation(w)
         x = x * styles
         if self.up:
-            x = F.conv_transpose2d(x, self.weight.transpose(0, 1), stride=2)  # (N, out, R + 1, R + 1)
+            x = F.conv_transpose2d(x, self._transposed(self.weight), stride=2)  # (N, out, R + 1, R + 1)
             x = F.conv2d(x, fir_kernel(x.shape[1], 4.0, x), padding=1, groups=x.shape[1])
         else:
             x = F.conv2d(x, self.weight, padding=1)
@@ -83,7 +93,7 @@ class SynthesisLayer(nn.Module):
         styles, demodulation = self._modulation(w)
         x = x * styles
         if self.up:
-            x = F.conv_transpose2d(x, self.weight.transpose(0, 1), stride=2)
+            x = F.conv_transpose2d(x, self._transposed(self.weight), stride=2)
             offsets = [
                 (ox - 1 - 2 * ix, oy - 1 - 2 * iy)
                 for (ox, oy), (ix, iy) in zip(out.origins_xy, given.origins_xy, strict=True)
@@ -98,8 +108,8 @@ class SynthesisLayer(nn.Module):
     def _modulation(self, w: Tensor) -> tuple[Tensor, Tensor]:
         """Scales before and after the convolution, (N, in, 1, 1) and (N, out, 1, 1), equal to modulated weights."""
         styles = self.affine(w)
-        power = self.weight.square().sum((2, 3))  # (out, in)
-        demodulation = (styles.square() @ power.t() + 1e-8).rsqrt()
+        norms = self._squared_norms(self.weight)  # (out, in)
+        demodulation = (styles.square() @ norms.t() + 1e-8).rsqrt()
         return styles[:, :, None, None], demodulation[:, :, None, None]
 
     def _noise(self, like: Tensor, mode: NoiseMode) -> Tensor | None:
@@ -252,14 +262,13 @@ class SynthesisNetwork(nn.Module):
         assert image is not None
         return image
 
-    def features(self, w_plus: Tensor, resolution: int, windows: Windows | None = None) -> Tensor:
+    def features(self, rows: Sequence[Tensor], resolution: int, windows: Windows | None = None) -> Tensor:
         """Feature map of one block, or windows of it; see `Generator.features`."""
         blocks = [block for block in self.blocks if block.resolution <= resolution]
         if not blocks or blocks[-1].resolution != resolution:
             raise ValueError(f"no block at {resolution} px; there are {self.block_resolutions}")
-        if windows is not None and len(w_plus) != 1:
+        if windows is not None and len(rows[0]) != 1:
             raise ValueError("windows are computed for one latent at a time")
-        rows = w_plus.unbind(1)
         dense, needed = (len(blocks), []) if windows is None else win.plan(blocks, windows)
         x, k = None, 0
         for block in blocks[:dense]:

@@ -1,0 +1,51 @@
+"""A lock between processes that the operating system takes back when its holder dies."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+RETRY_S = 0.2
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _try_lock(descriptor: int) -> bool:
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+else:
+    import fcntl
+
+    def _try_lock(descriptor: int) -> bool:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+
+@contextmanager
+def exclusive(path: Path, on_wait: Callable[[], None] | None = None) -> Iterator[None]:
+    """Hold the lock file `path` while the block runs; wait for another process that holds it.
+
+    Args:
+        path: the lock file; created, and left behind empty.
+        on_wait: called once if the lock is not free.
+
+    Raises:
+        OSError: the file cannot be created.
+    """
+    with path.open("a") as file:  # closing the file frees the lock
+        waited = False
+        while not _try_lock(file.fileno()):
+            if on_wait is not None and not waited:
+                on_wait()
+            waited = True
+            time.sleep(RETRY_S)
+        yield

@@ -1,0 +1,100 @@
+"""Read a generator's sizes off the names and shapes of its tensors."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Literal
+
+from torch import Tensor
+
+from stylegan2.errors import CheckpointError
+from stylegan2.generator import StyleGAN2Config
+from stylegan2.mobile import MobileConfig
+
+Tensors = Mapping[str, Tensor]
+MAX_RESOLUTION = 4096
+
+
+def stylegan2_config(
+    tensors: Tensors, conv_clamp: float | None = None, fp16_resolution: int = 0, coarse_ws: int = 6
+) -> StyleGAN2Config:
+    """Infer a StyleGAN2 configuration.
+
+    Args:
+        tensors: name -> tensor, named as in `StyleGAN2Generator`.
+        conv_clamp, fp16_resolution, coarse_ws: what tensors cannot tell; see `StyleGAN2Config`.
+
+    Raises:
+        CheckpointError: the names or shapes are not those of a StyleGAN2 generator.
+    """
+    prefix = "synthesis_network."
+    resolutions = _numbers(tensors, r"synthesis_network\.b(\d{1,5})\.conv1\.weight")
+    if not resolutions or resolutions != [4 << i for i in range(len(resolutions))]:
+        raise CheckpointError(f"the blocks of the synthesis network are at {resolutions}, not 4, 8, 16, …")
+    if resolutions[-1] > MAX_RESOLUTION:
+        raise CheckpointError(f"pictures of {resolutions[-1]} px are beyond the limit of {MAX_RESOLUTION}")
+    w_dim = _shape(tensors, f"{prefix}b4.conv1.affine.weight", 2)[1]
+    c_dim = embedded = 0
+    if "mapping_network.embed.weight" in tensors:
+        embedded, c_dim = _shape(tensors, "mapping_network.embed.weight", 2)
+    return StyleGAN2Config(
+        z_dim=_shape(tensors, "mapping_network.fc0.weight", 2)[1] - embedded,
+        c_dim=c_dim,
+        w_dim=w_dim,
+        resolution=resolutions[-1],
+        channels={r: _shape(tensors, f"{prefix}b{r}.conv1.weight", 4)[0] for r in resolutions},
+        architecture=_architecture(tensors),
+        mapping_layers=_count(tensors, r"mapping_network\.fc(\d{1,2})\.weight"),
+        conv_clamp=conv_clamp,
+        fp16_resolution=fp16_resolution,
+        coarse_ws=coarse_ws,
+    )
+
+
+def mobile_config(tensors: Tensors) -> MobileConfig:
+    """Infer a MobileStyleGAN configuration.
+
+    Raises:
+        CheckpointError: the names or shapes are not those of a MobileStyleGAN.
+    """
+    blocks = _count(tensors, r"blocks\.(\d{1,2})\.conv2\.pointwise")
+    if 4 << blocks > MAX_RESOLUTION:
+        raise CheckpointError(f"{blocks} blocks are beyond the limit of {MAX_RESOLUTION} px")
+    w_dim, z_dim = _shape(tensors, "mapping_network.layers.0.weight", 2)
+    tops = [_shape(tensors, f"blocks.{i}.conv2.pointwise", 4)[0] for i in range(blocks)]
+    return MobileConfig(
+        z_dim=z_dim,
+        w_dim=w_dim,
+        channels=(_shape(tensors, "const", 3)[0], *tops),
+        mapping_layers=_count(tensors, r"mapping_network\.layers\.(\d{1,2})\.weight"),
+    )
+
+
+def _architecture(tensors: Tensors) -> Literal["orig", "skip", "resnet"]:
+    if any(name.endswith(".skip.weight") for name in tensors):
+        return "resnet"
+    rgb_layers = sum(name.endswith(".torgb.weight") for name in tensors)
+    return "skip" if rgb_layers > 1 else "orig"
+
+
+def _numbers(tensors: Tensors, pattern: str) -> list[int]:
+    """The numbers that `pattern` captures in the names, ascending."""
+    return sorted({int(match[1]) for name in tensors if (match := re.fullmatch(pattern, name))})
+
+
+def _count(tensors: Tensors, pattern: str) -> int:
+    """How many layers there are, numbered from 0 without a gap."""
+    numbers = _numbers(tensors, pattern)
+    if not numbers or numbers != list(range(len(numbers))):
+        raise CheckpointError(f"the layers {pattern} are numbered {numbers}, not 0, 1, 2, …")
+    return len(numbers)
+
+
+def _shape(tensors: Tensors, name: str, dimensions: int) -> tuple[int, ...]:
+    if name not in tensors:
+        raise CheckpointError(f"there is no tensor {name}")
+    shape = tuple(tensors[name].shape)
+    if len(shape) != dimensions:
+        raise CheckpointError(f"{name} has shape {shape}, not {dimensions} dimensions")
+    return shape
