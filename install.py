@@ -1,0 +1,718 @@
+#!/usr/bin/env python3
+"""Set up krita-drag with nothing but Python: `python3 install.py`; run its tests: `python3 install.py --test`.
+
+The set-up has five steps: virtual environment, PyTorch, engine, face model, demonstration drag. Each finished step
+is recorded at once, so that a run that was stopped anywhere is continued by the same command. In the data directory
+(`--home`, else $KRITA_DRAG_HOME, else krita-drag's folder among the user's application data; `.venv` for `--test`):
+
+    engine-venv/    the environment; made anew when it is broken or when pip was killed while writing into it
+    install.json    finished steps; its "state" is `incomplete` until the last one is done
+    install.log     all that pip said
+    models/         model files, written by the engine
+    .install-*      work in progress; the next run removes what is left of it
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import hashlib
+import importlib.util
+import json
+import os
+import platform
+import re
+import shlex
+import shutil
+import signal
+import ssl
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import traceback
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO, NoReturn
+
+ROOT = Path(__file__).resolve().parent
+SOURCES = ("pyproject.toml", "README.md", "LICENSE", "engine", "stylegan2", "krita_plugin")
+OLDEST_TORCH = (2, 4)
+TESTED_TORCH = "torch==2.13.0"
+CPU_INDEX = "https://download.pytorch.org/whl/cpu"
+CUDA_INDEX = "https://download.pytorch.org/whl/cu130"
+PROBE_TIMEOUT_S = 5.0
+NEEDED_GB = {"cpu": 3, "cuda": 9}  # downloads, what pip unpacks, what stays
+MODEL = "faces"
+DEMO = ["--seed", "7", "--point", "600,760:640,740", "--point", "428,758:390,740"]
+OWN_FILES = ("engine-venv", "install.json", "install.json.part", "install.log", "demo.png", "demo-report.png")
+ENGINE_FILES = ("downloads", "logs")
+# Krita exports the first two to its children; the others would make pip install somewhere else.
+DROPPED_VARIABLES = ("PYTHONPATH", "PYTHONHOME", "__PYVENV_LAUNCHER__", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT")
+MACHINE = f"Python {platform.python_version()} on {platform.system()} {platform.machine()}"
+# What a failed command printed -> what that means, and the way out. The first match counts.
+FAILURES = (
+    (r"No space left|Errno 28\b|not enough space", "the disk is full", "Free some space, then run again."),
+    (r"Long Path support", "a path is longer than Windows allows", r"Use a short folder: --home C:\kd"),
+    (r"CERTIFICATE_VERIFY_FAILED|SSLError", "the package index has a certificate that is not trusted here",
+     "Behind a company's proxy, set PIP_CERT to the file of its certificate, then run again."),
+    (r"ProxyError|NameResolution|NewConnectionError|Connect(ion)?Timeout|ReadTimeout|IncompleteRead|Failed to establish"
+     r"|Connection(Reset|Refused|Aborted)|getaddrinfo failed|Network is unreachable", "the network does not answer",
+     "Check the connection, or set HTTPS_PROXY to your proxy; then run again."),
+    (r"No matching distribution found for torch\b", f"the package index has no such torch for {MACHINE}",
+     "Use a Python that PyTorch supports (3.10 to 3.13 are safe), or choose another version with --torch SPEC."),
+    (r"No matching distribution found", f"the package index lacks a package for {MACHINE}",
+     "See which index pip is set to use (pip config list), or use another Python."),
+    (r"Errno (13|30)\b|WinError (5|32)\b|Permission denied|Access is denied", "a file could not be written",
+     "Close Krita and other programs that use the engine, then run again."),
+)  # fmt: skip
+
+
+class Stop(Exception):
+    """Ends the run with a sentence and a way out; `rebuild`: what was being written cannot be trusted."""
+
+    def __init__(self, message: str, hint: str, rebuild: bool = False) -> None:
+        super().__init__(message)
+        self.message, self.hint, self.rebuild = message, hint, rebuild
+
+
+def data_dir() -> Path:
+    """Return krita-drag's data directory: the rule of engine/paths.py without the package that it uses."""
+    if home := os.environ.get("KRITA_DRAG_HOME"):
+        return Path(home).expanduser().absolute()
+    xdg = Path(os.environ.get("XDG_DATA_HOME", ""))
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "krita-drag"
+    if xdg.is_absolute():
+        return xdg / "krita-drag"
+    return Path.home() / ("Library/Application Support" if sys.platform == "darwin" else ".local/share") / "krita-drag"
+
+
+def check_python(release: tuple[int, ...] = sys.version_info[:2], bits: int = struct.calcsize("P") * 8) -> None:
+    """Stop unless this Python can carry the engine."""
+    if release < (3, 10):
+        number = ".".join(map(str, release))
+        raise Stop(f"This is Python {number}; krita-drag needs 3.10 or newer.", "For example: python3.12 install.py")
+    if bits < 64:
+        raise Stop("This Python is a 32-bit one, which PyTorch does not support.", "Use a 64-bit Python.")
+    if "WindowsApps" in sys.base_prefix:
+        reason = "The Python of the Microsoft Store hides what it installs from other programs such as Krita."
+        raise Stop(reason, "Install Python from its own web site and run this file with that.")
+    if not (importlib.util.find_spec("venv") and importlib.util.find_spec("ensurepip")):
+        reason = "This Python cannot make virtual environments: its module venv or ensurepip is missing."
+        raise Stop(reason, "On Debian and Ubuntu: sudo apt-get install python3-venv")
+
+
+def prepare_home(home: Path) -> None:
+    """Make the data directory and see that it can be written to."""
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=home):
+            pass
+    except OSError as error:
+        is_file = isinstance(error, (FileExistsError, NotADirectoryError))
+        reason = "a file is in its place or above it" if is_file else error.strerror
+        raise Stop(f"{home} cannot be used as a folder: {reason}.", "Choose another one with --home DIR.") from error
+
+
+def check_space(home: Path, needed_gb: float) -> None:
+    """Stop when the disk that `home` is or will be on has too little room."""
+    there = next(folder for folder in (home, *home.parents) if folder.exists())
+    free_gb = shutil.disk_usage(there).free / 1e9
+    if free_gb < needed_gb:
+        message = f"The disk of {there} has {free_gb:.1f} GB free; the installation needs {needed_gb:g} GB."
+        raise Stop(message, "Free some space, or choose a folder on another disk with --home DIR.")
+
+
+def has_nvidia_gpu() -> bool:
+    """Ask the tool that comes with NVIDIA's driver."""
+    tool = shutil.which("nvidia-smi")
+    if not tool:
+        return False
+    try:
+        return b"GPU" in subprocess.run([tool, "-L"], capture_output=True, timeout=20, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return False
+
+
+def reachable(url: str, timeout_s: float = PROBE_TIMEOUT_S) -> bool:
+    """Tell whether a web address answers in time (in a thread: a socket's time-out leaves out the name look-up)."""
+    answers = []
+
+    def ask() -> None:
+        try:
+            urllib.request.urlopen(url, timeout=timeout_s).close()
+            answers.append(True)
+        except urllib.error.URLError as error:
+            answers.append(isinstance(error.reason, ssl.SSLError))  # pip may know certificates that Python does not
+        except (OSError, ValueError):
+            answers.append(False)
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(timeout_s)
+    return answers == [True]
+
+
+def version() -> str:
+    """Return the version that this checkout installs."""
+    match = re.search(r'^version = "(.+)"', (ROOT / "pyproject.toml").read_text("utf-8"), re.MULTILINE)
+    return match[1] if match else "unknown"
+
+
+def source_files() -> list[Path]:
+    """List the files that the engine is built from, relative to the checkout."""
+    found = [path for name in SOURCES for path in (ROOT / name, *(ROOT / name).rglob("*")) if path.is_file()]
+    return sorted(path.relative_to(ROOT) for path in found if "__pycache__" not in path.parts)
+
+
+def digest_of(paths: Sequence[Path]) -> str:
+    """Return a hash that changes with every change of these files of the checkout."""
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(path.as_posix().encode() + b"\0" + (ROOT / path).read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def torch_requirement(choice: str) -> str:
+    """Turn the value of `--torch` into what pip is asked for; refuse here already what the engine cannot use."""
+    if choice in ("auto", "cpu", "cuda", "reuse"):
+        return TESTED_TORCH
+    clause = r"(===?|>=|<=|~=|!=|<|>)\s*(\d[\w.+!*]*)"
+    if not re.fullmatch(rf"torch\s*{clause}(\s*,\s*{clause})*", choice):
+        raise Stop(f"--torch {choice!r} is not understood.", f"Use cpu, cuda, auto or, say, --torch {TESTED_TORCH}")
+    for operator, number in re.findall(clause, choice):
+        excludes_oldest = operator == "<" and release_of(number) == OLDEST_TORCH
+        if excludes_oldest or (operator not in (">=", ">", "!=") and release_of(number) < OLDEST_TORCH):
+            refuse_torch(f"torch{operator}{number}")
+    return choice
+
+
+def release_of(number: str) -> tuple[int, ...]:
+    """Return major and minor of a version."""
+    return tuple(map(int, re.findall(r"\d+", number)[:2]))
+
+
+def refuse_torch(name: str) -> NoReturn:
+    """Stop over a torch that is too old."""
+    raise Stop(
+        f"{name} is too old: the engine needs 2.4 or newer.", f"Tested is {TESTED_TORCH}: --torch auto", rebuild=True
+    )
+
+
+def torch_indexes(choice: str, gpu: bool, system: str = sys.platform) -> list[str]:
+    """Return the package indexes to try in order; the empty text is the one that pip is set to use.
+
+    On the default index, builds for Linux come with CUDA (gigabytes), for Windows without, for Macs with Metal.
+    """
+    wants_cuda = choice == "cuda" or (gpu and choice != "cpu")
+    if system == "linux" and not wants_cuda:
+        return [CPU_INDEX, ""]
+    if system == "win32" and wants_cuda:
+        return [CUDA_INDEX] if choice == "cuda" else [CUDA_INDEX, ""]
+    return [""]
+
+
+def import_torch(python: str | Path, env: dict[str, str], *flags: str) -> tuple[str, list[str]]:
+    """Import torch in another process; return its version and the package folders there, or Stop."""
+    code = "import json, sys, torch; print(json.dumps([str(torch.__version__), sys.path]))"
+    result = subprocess.run([str(python), *flags, "-c", code], capture_output=True, env=env, check=False)
+    if result.returncode:
+        reason = (result.stderr.decode("utf-8", "replace").strip() or "it crashed").splitlines()[-1]
+        hint = "On Windows, install Microsoft's Visual C++ Redistributable. Else run again with --torch auto."
+        raise Stop(f"PyTorch does not load in {python} ({reason}).", hint, rebuild=True)
+    number, paths = json.loads(result.stdout.splitlines()[-1])
+    if release_of(number) < OLDEST_TORCH:
+        refuse_torch(f"torch {number}")
+    return number, [path for path in paths if Path(path).name in ("site-packages", "dist-packages")]
+
+
+class Console:
+    """Short lines for the person, everything for the log."""
+
+    def __init__(self) -> None:
+        self.log: BinaryIO | None = None
+        self.lock: tuple[int, ...] = ()  # descriptors that pip holds, too: it may outlive a killed installer
+        self._since = self._told = 0.0
+
+    def open_log(self, path: Path) -> None:
+        """Append to this file from now on; an old log that has grown long is dropped."""
+        fresh = not path.exists() or path.stat().st_size > 2_000_000
+        self.log = path.open("wb" if fresh else "ab", buffering=0)
+        self.record(f"\n== {time.strftime('%Y-%m-%d %H:%M:%S')}  {MACHINE}  {shlex.join(sys.argv)}")
+
+    def record(self, text: str) -> None:
+        """Write to the log only."""
+        if self.log:
+            self.log.write(f"{text}\n".encode("utf-8", "replace"))
+
+    def say(self, text: str) -> None:
+        """Print a line, over the line of progress if there is one."""
+        wipe = "\r".ljust(shutil.get_terminal_size().columns) + "\r"
+        print((wipe if sys.stdout.isatty() else "") + text, flush=True)
+        self.record(text)
+
+    def begin(self, title: str) -> None:
+        """Start a stage."""
+        self._since = self._told = time.monotonic()
+        self.say(f"{title} ...")
+
+    def progress(self, hint: str) -> None:
+        """Tell how long the stage has taken and what it is at; without a terminal only now and then."""
+        now = time.monotonic()
+        line = f"      {now - self._since:.0f} s  {hint}"[: shutil.get_terminal_size().columns - 1]
+        if sys.stdout.isatty():
+            print("\r" + line.ljust(shutil.get_terminal_size().columns - 1), end="", flush=True)
+        elif now - self._told > 20:
+            self._told = now
+            print(line, flush=True)
+
+    def end(self, outcome: str) -> None:
+        """Finish the stage."""
+        self.say(f"      {outcome} ({time.monotonic() - self._since:.0f} s)")
+
+    def run(self, command: Sequence[str | Path], env: dict[str, str], attached: bool = False) -> tuple[int, str]:
+        """Run a program to its end, into the log or attached to the terminal; return exit code and logged output."""
+        argv = [str(word) for word in command]
+        self.record("$ " + shlex.join(argv))
+        assert self.log
+        output, start = "", self.log.seek(0, os.SEEK_END)
+        sink, lock = (None, ()) if attached else (self.log, self.lock)
+        child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, env=env, pass_fds=lock)
+        try:
+            while True:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    child.wait(timeout=0.5)
+                ended = child.poll() is not None
+                if not attached:
+                    with Path(self.log.name).open("rb") as log:
+                        log.seek(start)
+                        output = log.read().decode("utf-8", "replace")
+                    self.progress(hint_of(output))
+                if ended:
+                    return child.returncode, output
+        except BaseException:
+            end_child(child)
+            raise
+
+
+def hint_of(output: str) -> str:
+    """Return the last line of pip's output in short; "Progress 12 of 34" are bytes."""
+    line = ("\n" + output.rstrip()).splitlines()[-1].strip()
+    if counted := re.fullmatch(r"Progress (\d+) of (\d+)", line):
+        return f"{int(counted[1]) / 1e6:.0f} of {int(counted[2]) / 1e6:.0f} MB"
+    if "Installing collected packages" in output:
+        return "unpacking what was downloaded"
+    return re.sub(r"(https?|file)://\S*/", "", line)
+
+
+def end_child(child: subprocess.Popen[bytes]) -> None:
+    """Give a child that heard Ctrl-C, too, time to finish; then end it."""
+    for end in (lambda: None, child.terminate, child.kill):
+        end()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(timeout=5)
+            return
+
+
+def explain(output: str, what: str) -> Stop:
+    """Turn the output of a failed command into a sentence."""
+    began_to_write = "Installing collected packages" in output
+    for pattern, meaning, hint in FAILURES:
+        if re.search(pattern, output):
+            return Stop(f"{what} failed: {meaning}.", hint, began_to_write)
+    lines = [line.strip() for line in output.splitlines() if line.strip()] or ["it said nothing"]
+    errors = [line for line in lines if line.lower().startswith("error")] or lines
+    return Stop(f"{what} failed: {errors[-1]}", "The log has the details. Mend that and run again.", began_to_write)
+
+
+def rename(source: Path, target: Path) -> None:
+    """Rename, with patience for the antivirus programs that hold on to new files on Windows."""
+    for pause_s in (0.2, 1.0, 3.0, None):
+        try:
+            source.replace(target)
+            return
+        except PermissionError as error:
+            if pause_s is None or sys.platform != "win32":
+                raise Stop(f"{source} cannot be moved.", "Close Krita and the like, then run again.") from error
+            time.sleep(pause_s)
+
+
+def discard(path: Path, home: Path) -> None:
+    """Remove a file or folder; a folder is moved away first, so that no half of it can be taken for the whole."""
+    if path.is_symlink() or path.is_file():
+        path.unlink()
+    elif path.exists():
+        trash = Path(tempfile.mkdtemp(prefix=".install-trash-", dir=home))
+        try:
+            rename(path, trash / "content")
+        finally:
+            shutil.rmtree(trash, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def only_run(home: Path) -> Iterator[tuple[int, ...]]:
+    """Hold a lock that ends with this process, however it ends; Stop when another one has it.
+
+    Yields:
+        Descriptors that make a child share the lock, where the system can do that.
+    """
+    with (home / ".install-lock").open("ab") as lock:
+        try:
+            if sys.platform == "win32":
+                import msvcrt
+
+                msvcrt.locking(lock.fileno(), msvcrt.LK_NBLCK, 1)
+            else:
+                import fcntl
+
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError) as error:
+            raise Stop(f"Another installation is at work in {home}.", "Wait for its end, then run again.") from error
+        yield () if sys.platform == "win32" else (lock.fileno(),)
+
+
+@dataclass
+class State:
+    """What is finished, as `install.json` keeps it."""
+
+    path: Path
+    torch: str = "auto"  # the --torch that the environment was made for
+    running: str = ""  # the step at work; still set when a run begins: the last one was killed in it
+    done: dict[str, str] = field(default_factory=dict)  # step -> what it was done with
+
+    @classmethod
+    def load(cls, path: Path) -> State:
+        """Read the file; when missing or damaged, nothing counts as done."""
+        try:
+            data = json.loads(path.read_text("utf-8"))
+            return cls(path, str(data["torch"]), str(data["running"]), dict(data["done"]))
+        except (OSError, ValueError, TypeError, KeyError):
+            return cls(path)
+
+    def save(self, state: str = "incomplete") -> None:
+        """Replace the file in one go."""
+        data = {"version": version(), "state": state, "torch": self.torch, "running": self.running, "done": self.done}
+        partial = self.path.with_name(self.path.name + ".part")
+        partial.write_text(json.dumps(data, indent=2) + "\n", "utf-8")
+        rename(partial, self.path)
+
+    def forget_environment(self) -> None:
+        """Count only what lies outside of the environment as done."""
+        self.done = {name: key for name, key in self.done.items() if name in ("model", "demo")}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One part of the set-up; it is skipped when done before with the same key and when its product is there."""
+
+    name: str
+    title: str
+    key: str
+    product: Path
+    run: Callable[[], str]  # returns the outcome in a few words
+
+
+class Installer:
+    """Brings one data directory to the state that the options ask for."""
+
+    def __init__(self, options: argparse.Namespace, home: Path, console: Console) -> None:
+        self.options, self.home, self.console = options, home, console
+        self.testing = options.test is not None
+        self.venv = home / "engine-venv"
+        scripts = self.venv / ("Scripts" if sys.platform == "win32" else "bin")
+        suffix = ".exe" if sys.platform == "win32" else ""
+        self.python, self.script = scripts / f"python{suffix}", scripts / f"krita-drag{suffix}"
+        self.known = (home / "install.json").exists()
+        self.state = State.load(home / "install.json")
+        # A plain run keeps what an earlier one was told, unless that never worked.
+        kept = self.state.torch if "torch" in self.state.done else "auto"
+        self.choice: str = kept if options.torch is None else options.torch
+        self.requirement = torch_requirement(self.choice)
+        self.gpu = self.choice not in ("cpu", "reuse") and has_nvidia_gpu()
+        self.needed_gb = NEEDED_GB["cuda" if self.gpu or self.choice == "cuda" else "cpu"]
+        own_home = {} if self.testing else {"KRITA_DRAG_HOME": str(home)}
+        env = {name: value for name, value in os.environ.items() if name not in DROPPED_VARIABLES}
+        self.env = {**env, **own_home, "PIP_USER": "0"}
+
+    def module(self, name: str) -> list[str | Path]:
+        """Return the command that runs a module of the environment, whatever the working directory holds."""
+        return [self.python, "-X", "utf8", "-I", "-m", name]
+
+    def steps(self) -> list[Step]:
+        """List what the options ask for, in order."""
+        torch = f"{self.choice}: {self.requirement}"
+        sources = digest_of([Path("pyproject.toml")] if self.testing else source_files())
+        steps = [
+            Step("environment", "virtual environment", f"{torch}, {self.venv}", self.python, self.make_environment),
+            Step("torch", f"PyTorch ({torch})", torch, self.python, self.install_torch),
+            Step("engine", "engine", sources, self.script, self.install_engine),
+            Step("model", f"model {MODEL}", MODEL, self.home / "models" / MODEL, self.fetch_model),
+            Step("demo", "demonstration drag", shlex.join(DEMO), self.home / "demo.png", self.demonstrate),
+        ]
+        return steps[: 3 if self.testing or self.options.no_model else 4 if self.options.no_demo else 5]
+
+    def pending(self) -> list[Step]:
+        """Return the steps that are still to be done."""
+        steps = self.steps()
+        killed = self.state.running in ("environment", "torch", "engine")
+        changed = self.state.done.get("environment") != steps[0].key
+        if self.options.repair or killed or changed or not self.intact():
+            self.state.forget_environment()
+        return [s for s in steps if self.state.done.get(s.name) != s.key or not s.product.exists()]
+
+    def intact(self) -> bool:
+        """Tell whether the environment runs and still has what was put into it."""
+        wanted = ["pip", *(["torch"] if "torch" in self.state.done else [])]
+        code = f"import importlib.metadata; [importlib.metadata.version(name) for name in {wanted}]"
+        try:
+            command = [str(self.python), "-I", "-c", code]
+            return subprocess.run(command, capture_output=True, env=self.env, check=False).returncode == 0
+        except OSError:
+            return False
+
+    def tell_plan(self) -> None:
+        """Print what a run would do."""
+        pending = self.pending()
+        print(f"Dry run: nothing is touched.\nData directory: {self.home}")
+        for step in self.steps():
+            print(f"  {step.title}: {'would be done' if step in pending else 'already done'}")
+        if self.choice != "reuse":
+            indexes = [index or "the index that pip is set to use" for index in torch_indexes(self.choice, self.gpu)]
+            print(f"PyTorch from {', else '.join(indexes)}\nFree disk space needed: {self.needed_gb} GB")
+
+    def run(self) -> None:
+        """Do the pending steps; the record on disk is right at every moment."""
+        steps, pending = self.steps(), self.pending()
+        if any(step.name == "torch" for step in pending):  # see that it can work before anything is replaced
+            if self.choice == "reuse":
+                import_torch(sys.executable, self.env)
+            else:
+                check_space(self.home, self.needed_gb)
+        self.state.torch = self.choice
+        for number, step in enumerate(steps, 1):
+            label = f"[{number}/{len(steps)}] {step.title}"
+            if step not in pending:
+                self.console.say(f"{label}: already done")
+                continue
+            self.console.begin(label)
+            self.state.done.pop(step.name, None)
+            self.state.running = step.name
+            self.state.save()
+            try:
+                outcome = step.run()
+            except Stop as stop:
+                self.state.running = step.name if stop.rebuild else ""
+                self.state.save()
+                raise
+            self.state.done[step.name], self.state.running = step.key, ""
+            self.state.save()
+            self.console.end(outcome)
+        self.state.running = ""
+        self.state.save("complete")
+
+    def make_environment(self) -> str:
+        """Make the virtual environment, in place of a broken or outdated one."""
+        if self.venv.exists() and not (self.known or self.options.repair):
+            raise Stop(f"{self.venv} is there already but not from here.", "Move it away, or replace it with --repair.")
+        if Path(sys.prefix).resolve() == self.venv.resolve():
+            raise Stop("This Python belongs to the environment to be replaced.", "Run this file with another Python.")
+        discard(self.venv, self.home)
+        code, output = self.console.run([sys.executable, "-I", "-m", "venv", self.venv], self.env)
+        if code:
+            raise explain(output, "Making the virtual environment")
+        # A newer pip continues broken downloads and can count them in a log; an older one will do.
+        if self.pip("pip", "--retries", "0", "--timeout", "15", "pip>=25.2") is None:
+            settings = self.venv / ("pip.ini" if sys.platform == "win32" else "pip.conf")
+            settings.write_text("[install]\nprogress-bar = raw\n", "ascii")
+        return f"Python {platform.python_version()}"
+
+    def pip(self, what: str, *arguments: str) -> Stop | None:
+        """Run the environment's `pip install`; return what went wrong with installing this, if anything did."""
+        scratch = tempfile.mkdtemp(prefix=".install-tmp-", dir=self.home)  # /tmp is often smaller than torch
+        env = {**self.env, "TMPDIR": scratch, "TEMP": scratch, "TMP": scratch}
+        command = [*self.module("pip"), "install", "--disable-pip-version-check", "--no-input", *arguments]
+        code, output = self.console.run(command, env)
+        shutil.rmtree(scratch, ignore_errors=True)
+        return explain(output, f"Installing {what}") if code else None
+
+    def install_torch(self) -> str:
+        """Put torch into the environment, from the first index that has it."""
+        if self.choice == "reuse":
+            return self.reuse_torch()
+        failure: Stop | None = Stop("PyTorch's package index is out of reach.", "Run again later, or without --torch.")
+        for index in torch_indexes(self.choice, self.gpu):
+            if index and not reachable(f"{index}/torch/"):
+                self.console.say(f"      {index} is out of reach and left out")
+                continue
+            failure = self.pip(self.requirement, *(["--index-url", index] if index else []), self.requirement)
+            if failure is None or failure.rebuild:
+                break
+        if failure:
+            raise failure
+        return "torch " + import_torch(self.python, self.env, "-I")[0]
+
+    def reuse_torch(self) -> str:
+        """Let the environment see the packages of the Python that runs this file.
+
+        `--system-site-packages` would show those of the base Python only, not of an environment that we run in.
+        """
+        folders = import_torch(sys.executable, self.env)[1]
+        code = "import json, sysconfig; print(json.dumps(sysconfig.get_path('purelib')))"
+        command = [str(self.python), "-I", "-c", code]
+        packages = Path(json.loads(subprocess.run(command, capture_output=True, env=self.env, check=True).stdout))
+        # Code in ASCII instead of bare paths: not every Python reads .pth files as UTF-8.
+        line = f"import sys; sys.path.extend({folders!a})\n"
+        (packages / "krita-drag-reused-torch.pth").write_text(line, "ascii")
+        return f"torch {import_torch(self.python, self.env, '-I')[0]}, reused"
+
+    def install_engine(self) -> str:
+        """Install this checkout: editable for the tests, else built from a copy so that nothing is written here."""
+        if self.testing:
+            failure = self.pip("the engine", "--editable", f"{ROOT}[test]")
+        else:
+            copy = Path(tempfile.mkdtemp(prefix=".install-source-", dir=self.home))
+            for path in source_files():
+                (copy / path).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(ROOT / path, copy / path)
+            failure = self.pip("the engine", str(copy))
+            shutil.rmtree(copy, ignore_errors=True)
+        if failure:
+            raise failure
+        return f"krita-drag {version()}"
+
+    def engine(self, *arguments: str | Path) -> None:
+        """Run the installed engine's command line, which shows its own progress and says what went wrong."""
+        if self.console.run([*self.module("engine"), *arguments], self.env, attached=True)[0]:
+            raise Stop(f"krita-drag {arguments[0]} did not succeed.", "What is done is kept: mend that and run again.")
+
+    def fetch_model(self) -> str:
+        """Fetch the face model; the engine shows its licence."""
+        self.engine("models", "fetch", MODEL)
+        return f"model {MODEL} is there"
+
+    def demonstrate(self) -> str:
+        """Drag a point of a generated face."""
+        picture = self.home / "demo.png"
+        self.engine("drag", "--model", MODEL, *DEMO, "-o", picture, "--report", picture.with_name("demo-report.png"))
+        return str(picture)
+
+    def tell_result(self) -> None:
+        """Print where things are and how to go on."""
+        lines = [f"\nkrita-drag {version()} is ready: {self.script}"]
+        if self.home != data_dir():
+            lines.append(f"  (not in the usual folder: run it with the variable KRITA_DRAG_HOME={self.home})")
+        titles = {"demo-report.png": "before and after", "demo.png": "dragged face", "install.log": "log"}
+        for name in titles:
+            if (self.home / name).exists():
+                lines.append(f"  {titles[name] + ':':18}{self.home / name}")
+        lines.append(f'Now a photo of yours:\n  "{self.script}" drag PHOTO --point X,Y:X,Y -o OUT.png')
+        self.console.say("\n".join(lines))
+
+
+def uninstall(options: argparse.Namespace, home: Path) -> None:
+    """Remove what this program made, and the models when told to; of a link only the link goes."""
+    names = [*OWN_FILES, *ENGINE_FILES, *(["models", "models.lock"] if options.purge else [])]
+    paths = [home / name for name in names if os.path.lexists(home / name)] + sorted(home.glob(".install-*-*"))
+    print("\n".join([f"To be removed: {path}" for path in paths]) or f"There is nothing to remove in {home}.")
+    if options.dry_run or not paths:
+        return
+    if not options.yes and not (sys.stdin.isatty() and input("Remove? [y/N] ").strip().lower() in ("y", "yes")):
+        raise Stop("Nothing was removed.", "Answer y, or add --yes.")
+    with only_run(home):
+        for path in paths:
+            discard(path, home)
+    (home / ".install-lock").unlink()
+    with contextlib.suppress(OSError):
+        home.rmdir()
+    print(f"Removed. What else is in {home} stays." if home.exists() else "Removed.")
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    text = "Set up krita-drag. Running it again continues, or updates to a newer checkout."
+    parser = argparse.ArgumentParser(description=text, allow_abbrev=False)
+    torch = parser.add_mutually_exclusive_group()
+    text = f"cpu, cuda, auto or a requirement such as torch==2.12.1 (default: as before, at first {TESTED_TORCH})"
+    torch.add_argument("--torch", metavar="cpu|cuda|SPEC", help=text)
+    text = "use the torch (2.4 or newer) of the Python that runs this file"
+    torch.add_argument("--reuse-torch", action="store_const", const="reuse", dest="torch", help=text)
+    parser.add_argument("--home", metavar="DIR", help="data directory (default: the user's own)")
+    parser.add_argument("--no-demo", action="store_true", help="leave the demonstration drag out")
+    parser.add_argument("--no-model", action="store_true", help="leave out the model, too")
+    parser.add_argument("--repair", action="store_true", help="make the environment anew")
+    parser.add_argument("--dry-run", action="store_true", help="only tell what would be done")
+    parser.add_argument("--uninstall", action="store_true", help="remove everything but the models")
+    parser.add_argument("--purge", action="store_true", help="with --uninstall: the models, too")
+    parser.add_argument("--yes", action="store_true", help="with --uninstall: do not ask")
+    text = "make an environment for development in .venv and run the tests in it; all that follows goes to pytest"
+    parser.add_argument("--test", nargs=argparse.REMAINDER, metavar="PYTEST_ARGUMENT", help=text)
+    return parser.parse_args(arguments)
+
+
+def carry_out(options: argparse.Namespace, console: Console) -> int:
+    """Do what the options say and return the exit code."""
+    check_python()
+    if not (ROOT / "pyproject.toml").exists():
+        raise Stop(
+            "The rest of krita-drag is not beside install.py.", "Get the whole project and run install.py there."
+        )
+    home = ROOT / ".venv" if options.test is not None else Path(options.home or data_dir()).expanduser().absolute()
+    if options.uninstall:
+        uninstall(options, home)
+        return 0
+    installer = Installer(options, home, console)
+    if options.dry_run:
+        installer.tell_plan()
+        return 0
+    prepare_home(home)
+    with only_run(home) as console.lock:
+        console.open_log(home / "install.log")
+        for left_over in home.glob(".install-*-*"):
+            shutil.rmtree(left_over, ignore_errors=True)
+        installer.run()
+        if options.test is None:
+            installer.tell_result()
+            return 0
+    os.chdir(ROOT)
+    return console.run([installer.python, "-m", "pytest", *options.test], installer.env, attached=True)[0]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run; whatever goes wrong ends as a sentence on standard error."""
+    console, code = Console(), 1
+    try:
+        return carry_out(parse(arguments), console)
+    except Stop as stop:
+        message = f"{stop.message}\n{stop.hint}"
+    except KeyboardInterrupt:
+        message, code = "Stopped. Run the same command again to continue.", 130
+    except OSError as error:
+        console.record(traceback.format_exc())
+        message = f"{error}.\nWhen that is mended, run again."
+    except Exception as error:
+        console.record(traceback.format_exc())
+        message = f"Something unforeseen happened ({type(error).__name__}: {error}).\nPlease report it with the log."
+    console.record(message)
+    if sys.stdout.isatty():
+        print()
+    log = f"\nLog: {console.log.name}" if console.log else ""
+    print(f"install.py: {message}{log}", file=sys.stderr)
+    return code
+
+
+def on_terminate(*_: object) -> NoReturn:
+    """Treat a request to end like Ctrl-C, so that no child is left behind."""
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, on_terminate)
+    for stream in (sys.stdout, sys.stderr):
+        getattr(stream, "reconfigure", lambda **_: None)(errors="replace")  # a console that cannot show 画
+    sys.exit(main())

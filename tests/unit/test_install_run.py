@@ -1,0 +1,221 @@
+"""install.py at work: real virtual environments and the real pip, on a stand-in checkout and without a network."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from file_server import serving
+from standin_checkout import Checkout, make_torch
+
+posix_only = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals and permissions")
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Checkout:
+    return Checkout(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """A checkout that was installed as a newcomer would, with Krita's variables around and nothing writable."""
+    checkout = Checkout(tmp_path_factory.mktemp("finished"))
+    for path in checkout.root.rglob("*"):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    before = checkout.files()
+    result = checkout.install(PYTHONPATH=str(checkout.root), PYTHONHOME=sys.base_prefix, PIP_TARGET="/nowhere")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert checkout.files() == before
+    for path in checkout.root.rglob("*"):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    return checkout
+
+
+@pytest.fixture
+def installed(checkout: Checkout, finished: Checkout) -> Checkout:
+    """A checkout whose data directory is a copy of a finished one."""
+    checkout.take_over(finished)
+    return checkout
+
+
+def record(checkout: Checkout) -> dict[str, object]:
+    content: dict[str, object] = json.loads((checkout.home / "install.json").read_text("utf-8"))
+    return content
+
+
+def skipped(result: subprocess.CompletedProcess[str]) -> list[bool]:
+    assert result.returncode == 0, result.stdout + result.stderr
+    return [line.endswith("already done") for line in result.stdout.splitlines() if line.startswith("[")]
+
+
+def test_a_first_run_ends_with_a_picture(finished: Checkout) -> None:
+    assert record(finished)["state"] == "complete"
+    assert "--seed" in (finished.home / "demo.png").read_text("utf-8")
+    assert (finished.home / "demo-report.png").exists()
+    assert (finished.home / "models" / "faces").is_dir()
+    log = (finished.home / "install.log").read_text("utf-8")
+    assert "Successfully installed torch-2.13.0" in log and "out of reach and left out" in log
+    leftovers = [path.name for path in finished.home.iterdir() if path.name.startswith(".install-")]
+    assert leftovers == [".install-lock"]
+
+
+def test_a_second_run_does_nothing(installed: Checkout) -> None:
+    result = installed.install()
+    assert skipped(result) == [True] * 5
+    assert str(installed.home / "demo.png") in result.stdout
+    assert "krita-drag" in result.stdout
+    assert skipped(installed.install("--no-demo")) == [True] * 4
+
+
+def test_a_newer_checkout_updates_the_engine_only(installed: Checkout) -> None:
+    main = installed.root / "engine" / "__main__.py"
+    main.write_text(main.read_text("utf-8").replace("ANSWER = 1", "ANSWER = 2"), "utf-8")
+    assert skipped(installed.install()) == [True, True, False, True, True]
+    code = "from engine.__main__ import ANSWER; print(ANSWER)"
+    answer = subprocess.run([installed.python(), "-I", "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "2"
+
+
+def to_do(checkout: Checkout) -> int:
+    """Count the steps that the next run would do."""
+    return checkout.install("--dry-run", "--no-model").stdout.count("would be done")
+
+
+def test_a_broken_environment_is_made_anew(installed: Checkout) -> None:
+    assert to_do(installed) == 0
+    info = next(installed.home.rglob("torch-*.dist-info"))
+    info.rename(info.with_name("away"))
+    assert to_do(installed) == 3
+    info.with_name("away").rename(info)
+    (installed.home / "install.json").rename(installed.home / "away.json")
+    (installed.home / "install.json").write_text("{", "utf-8")
+    assert to_do(installed) == 3
+    (installed.home / "away.json").replace(installed.home / "install.json")
+    assert to_do(installed) == 0
+    moved = installed.home.rename(installed.home.with_name("moved"))
+    assert "would be done" in installed.install("--dry-run", "--home", str(moved)).stdout
+    moved.rename(installed.home)
+    installed.python().unlink()
+    assert to_do(installed) == 3
+    assert skipped(installed.install("--no-model")) == [False] * 3
+    assert to_do(installed) == 0
+
+
+def test_an_environment_of_somebody_else_is_left_alone(checkout: Checkout) -> None:
+    precious = checkout.home / "engine-venv" / "precious"
+    precious.parent.mkdir(parents=True)
+    precious.touch()
+    result = checkout.install("--no-model")
+    assert result.returncode == 1 and "not from here" in result.stderr and "--repair" in result.stderr
+    assert precious.exists()
+
+
+@posix_only
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_ends_with_a_sentence(number: signal.Signals, installed: Checkout) -> None:
+    (installed.root / "engine" / "new.py").touch()
+    code, output = installed.stop_in_pip(number)
+    assert code == 130
+    assert "Stopped. Run the same command again to continue." in output and "Traceback" not in output
+    assert record(installed)["state"] == "incomplete"
+    assert to_do(installed) == 3  # pip was at work: its leavings are not trusted
+
+
+@posix_only
+def test_a_killed_run_is_continued(installed: Checkout) -> None:
+    (installed.root / "engine" / "new.py").touch()
+    code, output = installed.stop_in_pip(signal.SIGKILL)
+    assert code == -signal.SIGKILL
+    assert "Another installation is at work" in output
+    assert record(installed)["state"] == "incomplete"
+    assert skipped(installed.install()) == [False, False, False, True, True]
+    assert record(installed)["state"] == "complete"
+    assert not list(installed.home.glob(".install-*-*"))
+
+
+def test_a_torch_that_is_not_to_be_had(installed: Checkout) -> None:
+    result = installed.install("--torch", "torch==99.0", "--no-model")
+    assert result.returncode == 1
+    assert "no such torch" in result.stderr and "--torch SPEC" in result.stderr and "install.log" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert record(installed)["state"] == "incomplete"
+    make_torch(installed.wheels, "99.0", claims="99.0")
+    assert skipped(installed.install("--torch", "torch==99.0", "--no-model")) == [True, False, False]
+    assert skipped(installed.install("--no-model")) == [True] * 3  # the choice is kept
+
+
+def test_a_torch_that_lies_about_its_version(installed: Checkout) -> None:
+    make_torch(installed.wheels, claims="1.13.1")
+    result = installed.install("--repair", "--no-model")
+    assert result.returncode == 1
+    assert "torch 1.13.1 is too old" in result.stderr and "Traceback" not in result.stderr
+    assert to_do(installed) == 3
+
+
+def test_the_cpu_index_comes_first_when_it_answers(installed: Checkout) -> None:
+    wheel = make_torch(installed.wheels)
+    files = {"/cpu/torch/": f'<a href="/{wheel.name}">{wheel.name}</a>'.encode(), f"/{wheel.name}": wheel.read_bytes()}
+    wheel.unlink()
+    installed.env.pop("PIP_NO_INDEX")
+    with serving(files) as server:
+        installed.use_cpu_index(f"{server.url}/cpu")
+        installed.env["PIP_INDEX_URL"] = f"{server.url}/none"
+        result = installed.install("--repair", "--no-model", "--torch", "cpu")
+    assert skipped(result) == [False] * 3
+    assert f"Looking in indexes: {server.url}/cpu" in (installed.home / "install.log").read_text("utf-8")
+
+
+def test_torch_of_the_running_python_is_reused(installed: Checkout, tmp_path: Path) -> None:
+    venv = tmp_path / "other venv"
+    python = venv / installed.python().relative_to(installed.home / "engine-venv")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
+    refused = installed.install("--reuse-torch", "--no-model", python=python)
+    assert refused.returncode == 1
+    assert "PyTorch does not load" in refused.stderr and "--torch auto" in refused.stderr
+    assert to_do(installed) == 0  # what worked before was not given up for it
+    torch = next(venv.rglob("site-packages")) / "torch"
+    torch.mkdir()
+    (torch / "__init__.py").write_text("raise OSError('libgomp.so.1 is missing')")
+    assert "libgomp.so.1 is missing" in installed.install("--reuse-torch", python=python).stderr
+    (torch / "__init__.py").write_text("__version__ = '2.4.1'")
+    result = installed.install("--reuse-torch", "--no-model", python=python)
+    assert "torch 2.4.1, reused" in result.stdout and skipped(result) == [False] * 3
+    code = "import torch, engine; print(torch.__version__)"
+    shown = subprocess.run([installed.python(), "-I", "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "2.4.1"
+
+
+@pytest.mark.parametrize("word", ["models", "drag"])
+def test_when_the_engine_fails_its_words_are_passed_on(word: str, installed: Checkout) -> None:
+    shutil.rmtree(installed.home / "models")
+    (installed.home / "demo.png").unlink()
+    result = installed.install(STANDIN_FAIL=word)
+    assert result.returncode == 1
+    assert "error: the stand-in was told to fail" in result.stderr
+    assert f"krita-drag {word} did not succeed" in result.stderr
+    assert skipped(installed.install()) == [True, True, True, word == "drag", False]
+
+
+def test_uninstalling_keeps_the_models_unless_told(installed: Checkout) -> None:
+    (installed.home / "sketch.kra").touch()
+    result = installed.install("--uninstall")
+    assert result.returncode == 1 and "--yes" in result.stderr and installed.python().exists()
+    assert installed.install("--uninstall", "--yes").returncode == 0
+    assert sorted(path.name for path in installed.home.iterdir()) == ["models", "sketch.kra"]
+    assert installed.install("--uninstall", "--yes", "--purge").returncode == 0
+    assert [path.name for path in installed.home.iterdir()] == ["sketch.kra"]
+    assert "nothing to remove" in installed.install("--uninstall", "--yes").stdout
+
+
+def test_the_test_command_passes_arguments_and_exit_code(checkout: Checkout) -> None:
+    for _ in range(2):
+        result = checkout.install("--test", "-k", "some thing", "-x")
+        assert result.returncode == 5, result.stdout + result.stderr
+        assert f"arguments: ['-k', 'some thing', '-x'] in {checkout.root}" in result.stdout
+    assert result.stdout.count("already done") == 3
+    assert not checkout.home.exists()
