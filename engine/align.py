@@ -1,0 +1,248 @@
+"""The square of a photo that the model sees, there and back.
+
+A :class:`Crop` is a similarity between document pixels and model pixels. Pictures travel through it with
+antialiasing whichever way they shrink: box reduction by whole factors, bicubic sampling twice as dense as needed,
+and an antialiased halving. Faces are framed as the training pictures of FFHQ models were (Karras et al. 2018,
+appendix C; Karras et al. 2019).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import ArrayLike, NDArray
+from PIL import Image
+from torch import Tensor
+
+_STRIP_PIXELS = 4_000_000  # of the document, pasted at a time; bounds the memory of large crops
+_MARGIN_PX = 4  # bicubic sampling reads two pixels beyond a position, the antialiased halving two more
+
+Vector = tuple[float, float]
+Box = tuple[int, int, int, int]  # left, top, right, bottom; whole pixels
+Points = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Crop:
+    """Where the model's square picture lies in the document.
+
+    Attributes:
+        origin_xy: its top-left corner, document pixels.
+        right_xy: the vector along its top edge, document pixels.
+        down_xy: the vector along its left edge, as long as and at right angles to `right_xy`.
+        resolution: side of the model's picture, model pixels.
+    """
+
+    origin_xy: Vector
+    right_xy: Vector
+    down_xy: Vector
+    resolution: int
+
+    def __post_init__(self) -> None:
+        if not (np.isfinite([self.origin_xy, self.right_xy, self.down_xy]).all() and self.side_px > 0):
+            raise ValueError(f"not a square: {self}")
+
+    @property
+    def side_px(self) -> float:
+        """Side of the square, document pixels."""
+        return math.hypot(*self.right_xy)
+
+    @property
+    def scale(self) -> float:
+        """Document pixels per model pixel."""
+        return self.side_px / self.resolution
+
+    @cached_property
+    def _axes(self) -> Points:
+        """Document vectors of one model pixel right and down, as columns, (2, 2)."""
+        return np.array([self.right_xy, self.down_xy], np.float64).T / self.resolution
+
+    def to_document(self, points_model_xy: ArrayLike) -> Points:
+        """Map model pixels (..., 2) to document pixels (..., 2)."""
+        return np.asarray(points_model_xy, np.float64) @ self._axes.T + np.array(self.origin_xy)
+
+    def to_model(self, points_document_xy: ArrayLike) -> Points:
+        """Map document pixels (..., 2) to model pixels (..., 2)."""
+        offsets = np.asarray(points_document_xy, np.float64) - np.array(self.origin_xy)
+        return offsets @ np.linalg.inv(self._axes).T
+
+    def extract(self, array: NDArray) -> NDArray:
+        """Cut the square out of the document.
+
+        Args:
+            array: a picture (H, W, 3) uint8, continued beyond its edges by reflection, or a mask or alpha channel
+                (H, W), continued by zero.
+
+        Returns:
+            (resolution, resolution[, 3]), same dtype.
+        """
+        is_mask = array.ndim == 2
+        mode: _Mode = "bilinear" if is_mask else "bicubic"
+        reduction, oversampling = _shrinkage(self.scale)
+        left, top, right, bottom = self._bounds(array.shape[1], array.shape[0], _MARGIN_PX * reduction)
+        source = _load(array[top:bottom, left:right], reduction)  # (1, C, h, w)
+        positions = self.to_document(_centres((0, 0, self.resolution, self.resolution), oversampling))
+        positions = (positions - (left, top)) / reduction
+        square = _sample(source, positions, mode, "zeros" if is_mask else "reflection", oversampling)
+        return _store(square, array)
+
+    def paste(self, rgb: NDArray[np.uint8], edited: NDArray[np.uint8], mask: NDArray) -> NDArray[np.uint8]:
+        """Lay an edited square over the document.
+
+        Args:
+            rgb: the document, (H, W, 3); not changed.
+            edited: the model's picture, (resolution, resolution, 3).
+            mask: how much of `edited` shows, (resolution, resolution) in [0, 1].
+
+        Returns:
+            (H, W, 3); bit-identical to `rgb` where the mask is 0 and outside the square.
+        """
+        result = rgb.copy()
+        reduction, oversampling = _shrinkage(1 / self.scale)
+        pictures = _load(edited, reduction), _load(mask.astype(np.float32), reduction)
+        for box in self._strips(rgb.shape[1], rgb.shape[0]):
+            left, top, right, bottom = box
+            positions = self.to_model(_centres(box, oversampling)) / reduction
+            opacity = _sample(pictures[1], positions, "bilinear", "zeros", oversampling).clamp(0, 1)
+            if not opacity.any():
+                continue
+            overlay = _sample(pictures[0], positions, "bicubic", "reflection", oversampling).clamp(0, 255)
+            below = _load(rgb[top:bottom, left:right], 1)
+            blended = below.lerp(overlay, opacity)  # exactly `below` where the opacity is 0
+            result[top:bottom, left:right] = _store(blended, rgb)
+        return result
+
+    def _bounds(self, width: int, height: int, margin_px: int = 0) -> Box:
+        """The document's box around the square, at least one pixel large."""
+        corners = self.to_document(np.array([(0, 0), (1, 0), (0, 1), (1, 1)]) * self.resolution)
+        low = np.floor(corners.min(0)).astype(int) - margin_px
+        high = np.ceil(corners.max(0)).astype(int) + margin_px
+        low = np.clip(low, 0, (width - 1, height - 1))
+        high = np.clip(high, low + 1, (width, height))
+        return int(low[0]), int(low[1]), int(high[0]), int(high[1])
+
+    def _strips(self, width: int, height: int) -> Iterator[Box]:
+        left, top, right, bottom = self._bounds(width, height)
+        if self.scale < 1:  # small; and strips would show where the document's picture is antialiased
+            yield left, top, right, bottom
+            return
+        rows = max(1, _STRIP_PIXELS // (right - left))
+        for start in range(top, bottom, rows):
+            yield left, start, right, min(start + rows, bottom)
+
+
+def face_crop(landmarks_xy: ArrayLike, resolution: int) -> Crop:
+    """Frame a face as the pictures of FFHQ are framed (Karras et al. 2018, appendix C).
+
+    Args:
+        landmarks_xy: left eye, right eye, nose, left and right corner of the mouth as seen in the picture, (5, 2),
+            document pixels.
+        resolution: side of the model's picture, model pixels.
+
+    Raises:
+        ValueError: the points coincide, so that no frame follows from them.
+    """
+    points = np.asarray(landmarks_xy, np.float64)
+    eyes, mouth = points[:2].mean(0), points[3:].mean(0)
+    eye_to_eye, eye_to_mouth = points[1] - points[0], mouth - eyes
+    x = eye_to_eye - _rotate_90(eye_to_mouth)  # the head's right, told by both pairs
+    x /= max(math.hypot(*x), 1e-9)
+    x *= max(2.0 * math.hypot(*eye_to_eye), 1.8 * math.hypot(*eye_to_mouth))
+    y = _rotate_90(x)
+    corner = eyes + 0.1 * eye_to_mouth - x - y
+    return Crop(_vector(corner), _vector(2 * x), _vector(2 * y), resolution)
+
+
+def centre_crop(width: int, height: int, resolution: int) -> Crop:
+    """Frame the largest square in the middle of a picture, on whole pixels."""
+    side = min(width, height)
+    origin = ((width - side) // 2, (height - side) // 2)
+    return Crop(_vector(origin), (float(side), 0.0), (0.0, float(side)), resolution)
+
+
+def identity_crop(resolution: int) -> Crop:
+    """The frame of a picture that the model itself made: document pixels are model pixels."""
+    return centre_crop(resolution, resolution, resolution)
+
+
+_Mode = Literal["bilinear", "bicubic"]
+
+
+def _rotate_90(vector: Points) -> Points:
+    """Turn from the x axis towards the y axis (clockwise on the screen)."""
+    return np.array([-vector[1], vector[0]])
+
+
+def _vector(values: ArrayLike) -> Vector:
+    x, y = np.asarray(values, np.float64)
+    return float(x), float(y)
+
+
+def _shrinkage(scale: float) -> tuple[int, int]:
+    """Split a shrinking by `scale` into a whole box reduction and how much denser than the result to sample."""
+    if scale <= 1 + 1e-9:
+        return 1, 1
+    return max(1, math.floor(scale + 1e-9)), 2
+
+
+def _load(array: NDArray, reduction: int) -> Tensor:
+    """(H, W[, C]) -> (1, C, ceil(H / reduction), ceil(W / reduction)) float32, Lanczos-filtered."""
+    if reduction > 1:
+        rows, columns = (math.ceil(side / reduction) for side in array.shape[:2])
+        missing = (rows * reduction - array.shape[0], columns * reduction - array.shape[1])
+        padding = [(0, missing[0]), (0, missing[1]), (0, 0)][: array.ndim]
+        whole = Image.fromarray(np.pad(array, padding, mode="edge"))
+        array = np.asarray(whole.resize((columns, rows), Image.Resampling.LANCZOS))
+    tensor = torch.from_numpy(np.array(array, np.float32))
+    return tensor[None, None] if tensor.ndim == 2 else tensor.permute(2, 0, 1)[None]
+
+
+def _store(tensor: Tensor, like: NDArray) -> NDArray:
+    """(1, C, H, W) -> (H, W[, C]) with the dtype and the number of dimensions of `like`."""
+    if like.dtype == np.uint8:
+        tensor = tensor.round().clamp(0, 255)
+    array = tensor[0].permute(1, 2, 0).numpy().astype(like.dtype)
+    return array[..., 0] if like.ndim == 2 else array
+
+
+def _centres(box: Box, oversampling: int) -> Points:
+    """Centres of all (sub)pixels of a box, (height * oversampling, width * oversampling, 2)."""
+    left, top, right, bottom = box
+    x = left + (np.arange((right - left) * oversampling) + 0.5) / oversampling
+    y = top + (np.arange((bottom - top) * oversampling) + 0.5) / oversampling
+    return np.stack(np.meshgrid(x, y), axis=-1)
+
+
+def _sample(
+    source: Tensor,
+    positions_xy: Points,
+    mode: _Mode,
+    beyond: Literal["zeros", "reflection"],
+    oversampling: int,
+) -> Tensor:
+    """Read a picture at positions and average the extra ones away.
+
+    Args:
+        source: (1, C, H, W).
+        positions_xy: (h * oversampling, w * oversampling, 2), pixels of `source`.
+        mode: interpolation.
+        beyond: what lies outside the source.
+        oversampling: 1 or 2.
+
+    Returns:
+        (1, C, h, w).
+    """
+    height, width = source.shape[2:]
+    grid = torch.from_numpy((positions_xy * (2 / width, 2 / height) - 1).astype(np.float32))
+    sampled = F.grid_sample(source, grid[None], mode, beyond, align_corners=False)
+    if oversampling == 1:
+        return sampled
+    size = [side // oversampling for side in sampled.shape[2:]]
+    return F.interpolate(sampled, size, mode=mode, antialias=True, align_corners=False)

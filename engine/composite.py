@@ -1,0 +1,94 @@
+"""Which pixels of the document a drag may touch: where the rendering changed, feathered, and nothing else."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+# Change of a blurred channel, range [-1, 1], from which a pixel shows the edit a little / fully. A drag shifts
+# every pixel a little, as all share one latent; below the first value that is left out.
+CHANGE_FAINT, CHANGE_FULL = 0.03, 0.10
+# Widths as fractions of the picture's side.
+BLUR, DILATION, FEATHER, BORDER, TONE = 1 / 128, 1 / 64, 1 / 32, 1 / 16, 1 / 20
+
+
+def changed_mask(
+    before: Tensor, after: Tensor, user_mask: NDArray | None = None, *, fade_border: bool = True
+) -> NDArray[np.float32]:
+    """Find the moved area, with soft edges, for laying the edit over the document.
+
+    Args:
+        before: rendering of the latent before the drag, (1, 3, R, R) in [-1, 1].
+        after: rendering after it, same shape.
+        user_mask: where the user lets things move, (R, R) in [0, 1]; the edit fades out inside it. None: anywhere.
+        fade_border: also fade to 0 towards the border, where the document goes on beyond the model's picture.
+
+    Returns:
+        (R, R) in [0, 1]: 1 shows the edit, and 0 (exactly) leaves the document as it is.
+    """
+    resolution = before.shape[-1]
+    change = (after - before).detach().float().cpu().abs().amax(1, keepdim=True)  # (1, 1, R, R)
+    change = _blur(change, resolution * BLUR)
+    mask = ((change - CHANGE_FAINT) / (CHANGE_FULL - CHANGE_FAINT)).clamp(0, 1)
+    mask = _dilate(mask, resolution * (DILATION + FEATHER / 2))
+    mask = _blur(mask, resolution * FEATHER)
+    if user_mask is not None:
+        allowed = torch.from_numpy(np.array(user_mask, np.float32))[None, None].clamp(0, 1)
+        mask = mask * _feather_inwards(allowed, resolution * FEATHER)
+    if fade_border:
+        mask = mask * _border_ramp(resolution)
+    return np.ascontiguousarray(mask[0, 0].numpy())
+
+
+def match_tones(edited: Tensor, before: Tensor, photo: Tensor) -> Tensor:
+    """Give an edited rendering the light and colours of the photo, as far as they are smooth.
+
+    What the latent could not draw of the photo is added back where it is too smooth to notice that things moved.
+
+    Args:
+        edited: rendering after the drag, (1, 3, R, R) in [-1, 1].
+        before: rendering before it, same shape.
+        photo: what the model sees of the photo, same shape.
+
+    Returns:
+        (1, 3, R, R), clamped to [-1, 1].
+    """
+    missing = _blur(photo - before, photo.shape[-1] * TONE)
+    return (edited + missing).clamp(-1, 1)
+
+
+def _blur(image: Tensor, width_px: float) -> Tensor:
+    """Box filter twice: a tent of finite reach, so that zeros stay exact zeros beyond `width_px`."""
+    radius = max(1, round(width_px / 2))
+    for _ in range(2):
+        image = F.pad(image, [radius] * 4, mode="replicate")
+        image = F.avg_pool2d(image, 2 * radius + 1, stride=1)
+    return image
+
+
+def _dilate(mask: Tensor, radius_px: float) -> Tensor:
+    """Grow by a square; separable, so that large radii cost little."""
+    radius = max(1, round(radius_px))
+    mask = F.max_pool2d(mask, (1, 2 * radius + 1), stride=1, padding=(0, radius))
+    return F.max_pool2d(mask, (2 * radius + 1, 1), stride=1, padding=(radius, 0))
+
+
+def _feather_inwards(allowed: Tensor, width_px: float) -> Tensor:
+    """Soften a mask without showing anything outside it."""
+    soft = (2 * _blur(allowed, width_px) - 1).clamp(0, 1)  # 0 at a straight edge
+    peak = soft.amax()
+    if peak == 0:  # strokes thinner than the feather
+        return allowed
+    return allowed * soft / peak
+
+
+def _border_ramp(resolution: int) -> Tensor:
+    """0 at the outermost pixels, 1 from the border's width on, smooth between, (R, R)."""
+    position = torch.arange(resolution)
+    distance = torch.minimum(position, resolution - 1 - position) / (resolution * BORDER)
+    ramp = distance.clamp(0, 1)
+    ramp = ramp * ramp * (3 - 2 * ramp)
+    return torch.minimum(ramp[:, None], ramp[None, :])
