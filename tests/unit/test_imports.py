@@ -77,4 +77,4 @@ def test_gateway_and_command_line_start_without_torch() -> None:
     for name in ("cli", "arguments", "torch_check"):
         tree = ast.parse((ROOT / "engine" / f"{name}.py").read_text(encoding="utf-8"))
         top_level = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
-        assert not any("torch" == module.split(".")[0] for node in top_level for module in imported(node))
+        assert not any(module.split(".")[0] == "torch" for node in top_level for module in imported(node))

@@ -1,0 +1,189 @@
+"""The command line's grammar; imports no torch, so that --help and mistakes answer at once."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from engine import __version__
+from engine.points import Pair, parse_pair
+
+DEFAULT_MODEL = "faces"
+DEFAULT_DRAG_STEPS = 300
+
+FAILED = 1
+STOPPED = 130  # as shells report a command that Ctrl-C ended
+
+_EXIT_CODES = """\
+exit codes: 0 done; 1 it could not be done, the reason is on standard error; 2 the command is not understood;
+130 stopped with Ctrl-C (stopped while dragging, or during `invert`, the best result so far is written)."""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of `krita-drag`; the result carries `command` and, for models, `action`."""
+    parser = argparse.ArgumentParser(
+        prog="krita-drag",
+        description="Drag points of a picture, and the picture follows (DragGAN), on this machine.",
+        epilog=_EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"krita-drag {__version__}")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--debug", action="store_true", help="show the full trace of an error")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_drag(commands, common)
+    _add_invert(commands, common)
+    _add_models(commands, common)
+    doctor = commands.add_parser("doctor", parents=[common], help="say what is installed and what is wrong")
+    doctor.add_argument("--json", action="store_true", help="print JSON instead of text")
+    return parser
+
+
+def _add_drag(commands: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
+    parser = commands.add_parser(
+        "drag",
+        parents=[common],
+        help="drag points of a photo or of a generated picture",
+        description="Drag points of a photo, or of the picture that a seed generates, and write the result. "
+        "Ctrl-C ends the drag after the current step and keeps the best result so far.",
+        epilog=_EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("photo", nargs="?", type=Path, metavar="PHOTO", help="picture to drag")
+    source.add_argument("--seed", type=_seed, metavar="N", help="drag the generated picture number N instead")
+    _add_model_options(parser)
+    parser.add_argument(
+        "--point",
+        dest="points",
+        action="append",
+        default=[],
+        type=_pair,
+        metavar="X,Y:X,Y",
+        help="from where to where, pixels of the picture; repeat for more points",
+    )
+    parser.add_argument("--mask", type=Path, metavar="MASK.png", help="as large as the picture; white may move")
+    parser.add_argument("--solver", metavar="NAME", help="how to drag (default: the best one)")
+    parser.add_argument(
+        "--steps",
+        type=_count,
+        default=DEFAULT_DRAG_STEPS,
+        metavar="N",
+        help="at most this many steps; 0 writes the undragged picture and needs no points (default: %(default)s)",
+    )
+    parser.add_argument("--psi", type=_psi, default=0.7, help="truncation of a seed, 0 to 1 (default: %(default)s)")
+    _add_inversion_steps(parser, "--inversion-steps")
+    _add_drag_outputs(parser)
+
+
+def _add_drag_outputs(parser: argparse.ArgumentParser) -> None:
+    outputs = parser.add_argument_group("outputs")
+    outputs.add_argument("-o", "--output", type=Path, required=True, metavar="OUT.png", help="the dragged picture")
+    outputs.add_argument("--report", type=Path, metavar="REPORT.png", help="before, after, points and progress")
+    outputs.add_argument(
+        "--frames", type=Path, metavar="DIR", help="folder for pictures of the way, as the model draws them"
+    )
+    outputs.add_argument("--gif", type=Path, metavar="FILE", help="the way there as an animation, with the points")
+    outputs.add_argument(
+        "--frame-every",
+        type=_positive,
+        metavar="K",
+        help="frames and animation show every K-th step (default: so that there are at most 24)",
+    )
+    outputs.add_argument("--json", type=Path, metavar="FILE", help="points and distances of every step, for programs")
+
+
+def _add_invert(commands: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
+    parser = commands.add_parser(
+        "invert",
+        parents=[common],
+        help="show how well a model can draw a photo",
+        description="Find the latent whose picture looks most like the photo, and write that picture. "
+        "Ctrl-C ends the search and keeps the best result so far.",
+    )
+    parser.add_argument("photo", type=Path, metavar="PHOTO", help="picture to look for")
+    _add_model_options(parser)
+    _add_inversion_steps(parser, "--steps", dest="inversion_steps")
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="RECONSTRUCTION.png", help="what the model draws"
+    )
+    parser.add_argument("--aligned", type=Path, metavar="ALIGNED.png", help="what it was to draw: the part of PHOTO")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="losses, crop and timing, for programs")
+
+
+def _add_models(commands: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
+    parser = commands.add_parser("models", help="list, fetch, add or remove generators")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    actions.add_parser("list", parents=[common], help="what can be had and what is here")
+    fetch = actions.add_parser("fetch", parents=[common], help="download a model of the catalogue")
+    fetch.add_argument("name", metavar="NAME")
+    fetch.add_argument("--quiet", action="store_true", help="no progress")
+    fetch.add_argument("--proxy", metavar="URL", help="proxy for this download (default: from the environment)")
+    inspect = actions.add_parser("inspect", parents=[common], help="say what a model file holds; runs none of its code")
+    inspect.add_argument("file", type=Path, metavar="FILE")
+    add = actions.add_parser("add", parents=[common], help="add a model file of your own: NVIDIA .pkl, rosinality .pt")
+    add.add_argument("file", type=Path, metavar="FILE")
+    add.add_argument("--name", metavar="NAME", help="what to call it (default: from the file's name)")
+    add.add_argument("--fp16", action="store_true", help="store the weights in half the space")
+    remove = actions.add_parser("remove", parents=[common], help="delete a model from this machine")
+    remove.add_argument("name", metavar="NAME")
+
+
+def _add_model_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME", help="generator (default: %(default)s)")
+    parser.add_argument(
+        "--device",
+        choices=("auto", "cpu", "cuda", "mps"),
+        default="auto",
+        help="where to compute (default: the GPU if there is one)",
+    )
+    parser.add_argument("--quiet", action="store_true", help="no progress and no remarks")
+
+
+def _add_inversion_steps(parser: argparse.ArgumentParser, flag: str, dest: str | None = None) -> None:
+    parser.add_argument(
+        flag,
+        dest=dest or "inversion_steps",
+        type=_positive,
+        metavar="N",
+        help="steps of finding the photo in the model (default: what the model needs)",
+    )
+
+
+def _pair(text: str) -> Pair:
+    try:
+        return parse_pair(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _count(text: str) -> int:
+    return _whole(text, 0, 100_000)
+
+
+def _positive(text: str) -> int:
+    return _whole(text, 1, 100_000)
+
+
+def _seed(text: str) -> int:
+    return _whole(text, 0, 2**63 - 1)
+
+
+def _whole(text: str, lowest: int, highest: int) -> int:
+    try:
+        number = int(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from error
+    if not lowest <= number <= highest:
+        raise argparse.ArgumentTypeError(f"{number} is not between {lowest} and {highest}")
+    return number
+
+
+def _psi(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from error
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
+    return number

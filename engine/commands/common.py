@@ -1,0 +1,131 @@
+"""What several commands do: open a model, fetching it when needed, and write pictures made with Pillow."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from krita_drag.wire.errors import ModelCorrupt, ModelNotFound
+from PIL import Image
+
+from engine.catalogue import CATALOGUE, DETECTOR
+from engine.device import pick
+from engine.images import atomic_output
+from engine.models import Model, ModelInfo, ModelStore
+from engine.progress import Progress, StopRequest
+
+if TYPE_CHECKING:
+    from engine.inversion import InversionStep  # slow to load, and `models` does without
+
+
+def describe(store: ModelStore, name: str) -> ModelInfo:
+    """Look a model up among those installed and those that can be fetched.
+
+    Raises:
+        ModelNotFound: it is neither.
+    """
+    for info in [*store.installed(), *store.catalogue()]:
+        if info.name == name:
+            return info
+    raise ModelNotFound(
+        f"There is no model named “{name}”.",
+        "See `krita-drag models list`, or add a file with `krita-drag models add`.",
+    )
+
+
+def announce_licence(info: ModelInfo) -> None:
+    """Say under which terms a model comes, on standard error, even when quiet: it must be seen once."""
+    print(f"{info.name}: {info.title}. Licence: {info.licence}.\n{info.licence_note}", file=sys.stderr, flush=True)
+
+
+def fetch(store: ModelStore, info: ModelInfo, progress: Progress) -> Path:
+    """Bring a model onto this machine, its licence note first; at once when it is here and intact.
+
+    Raises:
+        NetworkBlocked, HashMismatch, NoDiskSpace, PermissionDenied: it did not come.
+    """
+    if not is_intact(store, info.name):
+        announce_licence(info)
+    with progress.download() as on_progress:
+        return store.fetch(info.name, on_progress)
+
+
+def is_intact(store: ModelStore, name: str) -> bool:
+    """Return whether a model is on this machine, unchanged since it was installed."""
+    try:
+        store.verify(name)
+    except (ModelNotFound, ModelCorrupt):
+        return False
+    return True
+
+
+def open_model(store: ModelStore, info: ModelInfo, device: str, progress: Progress, for_photo: bool = False) -> Model:
+    """Load a model, fetching what is not here.
+
+    Args:
+        store: where models are kept.
+        info: the model.
+        device: name of the device, or "auto".
+        progress: where downloads are shown.
+        for_photo: whether a face will have to be found first.
+
+    Raises:
+        KritaDragError: it cannot be fetched or loaded, or the device is not there.
+    """
+    place = pick(device)
+    if info.name in CATALOGUE or info.name not in {model.name for model in store.installed()}:
+        fetch(store, info, progress)
+    if for_photo and info.aligned:
+        fetch(store, CATALOGUE[DETECTOR].info, progress)
+    return store.load(info.name, place)
+
+
+def save_image(path: Path, image: Image.Image) -> None:
+    """Write a picture all or nothing.
+
+    Raises:
+        BadOutput: it cannot be written.
+    """
+    with atomic_output(path) as temporary:
+        image.save(temporary)
+
+
+def save_text(path: Path, text: str) -> None:
+    """Write a text file in UTF-8, all or nothing.
+
+    Raises:
+        BadOutput: it cannot be written.
+    """
+    with atomic_output(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+@contextmanager
+def inversion_progress(
+    progress: Progress, total: int, stop: StopRequest | None = None
+) -> Iterator[Callable[[InversionStep], bool]]:
+    """Give an `on_step` for inversions that shows a bar with the loss, and ends the search when `stop` is wanted.
+
+    Args:
+        progress: where the bar is shown.
+        total: steps foreseen; corrected when the first step says otherwise.
+        stop: looked at after every step.
+    """
+    with progress.steps("looking for the photo in the model", total) as bar:
+
+        def on_step(step: InversionStep) -> bool:
+            bar.total = step.total
+            bar.set_postfix_str(f"{step.stage} loss {step.loss:.3f}", refresh=False)
+            bar.update(step.step - bar.n)
+            return stop is None or not stop.wanted
+
+        yield on_step
+
+
+def say_notes(notes: Iterable[str], progress: Progress) -> None:
+    """Tell what the user may want to know about the result."""
+    for note in notes:
+        progress.say(f"note: {note}")

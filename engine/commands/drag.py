@@ -1,0 +1,119 @@
+"""`krita-drag drag`: check everything first, then invert, drag and write."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from krita_drag.wire.errors import BadOption
+from numpy.typing import NDArray
+
+from engine.arguments import STOPPED
+from engine.commands.common import describe, inversion_progress, open_model, say_notes
+from engine.commands.drag_outputs import Outcome, write_extras
+from engine.drag import DEFAULT_SOLVER, SOLVERS
+from engine.images import Picture, load_mask, load_picture, save_picture
+from engine.inversion import DEFAULT_STEPS
+from engine.models import Model, ModelInfo, ModelStore
+from engine.outputs import PICTURES, check_distinct, check_file, check_folder
+from engine.points import check_pairs
+from engine.progress import Progress, stop_on_interrupt
+from engine.session import Session
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What was asked for, read and found sound.
+
+    Attributes:
+        info: the model.
+        picture: the photo, or None for a seed.
+        mask: (H, W) in [0, 1], 1 = may move, or None.
+    """
+
+    info: ModelInfo
+    picture: Picture | None
+    mask: NDArray[np.float32] | None
+
+
+def run(options: argparse.Namespace) -> int:
+    """Drag and write the outputs; returns 0, or 130 when Ctrl-C cut the drag short (the outputs are written)."""
+    store = ModelStore()
+    progress = Progress(options.quiet)
+    inputs = _check(options, store)
+    model = open_model(store, inputs.info, options.device, progress, for_photo=inputs.picture is not None)
+    began = time.perf_counter()
+    session = _open_session(options, inputs, model, store, progress)
+    opened = time.perf_counter()
+    before = session.before()
+    began_drag = time.perf_counter()
+    stopped = options.steps > 0 and _drag(session, options, inputs.mask, progress)
+    seconds = {"open": opened - began, "drag": time.perf_counter() - began_drag}
+    after = session.result() if session.history else before
+    save_picture(options.output, after)
+    outcome = Outcome(session, options, before, after, stopped, seconds)
+    write_extras(outcome, progress)
+    say_notes(session.notes, progress)
+    print(outcome.summary())
+    return STOPPED if stopped else 0
+
+
+def _check(options: argparse.Namespace, store: ModelStore) -> Inputs:
+    """Find every mistake that can be found before the long work.
+
+    Raises:
+        KritaDragError: the first of them.
+    """
+    options.solver = options.solver or DEFAULT_SOLVER
+    if options.solver not in SOLVERS:
+        raise BadOption(f"There is no solver named “{options.solver}”.", f"Use one of: {', '.join(sorted(SOLVERS))}.")
+    _check_outputs(options)
+    info = describe(store, options.model)
+    picture = load_picture(options.photo) if options.photo else None
+    size_wh = picture.size_wh if picture else (info.resolution, info.resolution)
+    if options.steps > 0:
+        check_pairs(options.points, *size_wh)
+    mask = load_mask(options.mask, size_wh) if options.mask else None
+    return Inputs(info, picture, mask)
+
+
+def _check_outputs(options: argparse.Namespace) -> None:
+    named = [
+        (options.output, PICTURES),
+        (options.report, PICTURES),
+        (options.gif, (".gif",)),
+        (options.json, (".json",)),
+    ]
+    outputs = [(path, suffixes) for path, suffixes in named if path]
+    for path, suffixes in outputs:
+        check_file(path, suffixes)
+    if options.frames:
+        check_folder(options.frames)
+    inputs = [path for path in (options.photo, options.mask) if path]
+    check_distinct([*inputs, *(path for path, _ in outputs)])
+
+
+def _open_session(
+    options: argparse.Namespace, inputs: Inputs, model: Model, store: ModelStore, progress: Progress
+) -> Session:
+    if inputs.picture is None:
+        return Session.from_seed(model, options.seed, options.psi)
+    steps = options.inversion_steps or DEFAULT_STEPS
+    with inversion_progress(progress, steps) as on_step:
+        pairs = options.points if options.steps > 0 else ()
+        return Session.from_photo(model, inputs.picture, store, pairs=pairs, steps=steps, on_step=on_step)
+
+
+def _drag(session: Session, options: argparse.Namespace, mask: NDArray[np.float32] | None, progress: Progress) -> bool:
+    """Drag until the solver is done or the user is; returns whether it was the user."""
+    with stop_on_interrupt() as stop, progress.steps("drag", options.steps) as bar:
+        for step in session.drag(options.points, solver=options.solver, mask=mask, max_steps=options.steps):
+            bar.set_postfix_str(f"{step.mean_distance:.1f} px left", refresh=False)
+            bar.update(step.step - bar.n)
+            if stop.wanted:
+                break
+    if stop.wanted:
+        progress.say("Stopping here; the best result so far is being written.")
+    return stop.wanted

@@ -1,0 +1,209 @@
+"""What `krita-drag drag` can write besides the dragged picture: report, frames, animation and JSON."""
+
+from __future__ import annotations
+
+import argparse
+import platform
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from krita_drag.wire.errors import BadOutput
+from numpy.typing import NDArray
+from PIL import Image
+
+from engine import __version__
+from engine.animation import chosen_steps, gif_frame, save_gif
+from engine.commands.common import save_image, save_text
+from engine.drag import DragStep
+from engine.images import Picture, to_uint8
+from engine.outputs import to_json
+from engine.overlay import Markers, no_points
+from engine.progress import Progress
+from engine.report import Report, draw_report
+from engine.session import Session
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A drag that is over.
+
+    Attributes:
+        session: where it happened.
+        options: the command line.
+        before, after: whole pictures.
+        stopped: whether Ctrl-C ended it.
+        seconds: time of opening (with inversion) and of dragging.
+    """
+
+    session: Session
+    options: argparse.Namespace
+    before: Picture
+    after: Picture
+    stopped: bool
+    seconds: dict[str, float]
+
+    @property
+    def history(self) -> list[DragStep]:
+        """The steps done; empty for `--steps 0`."""
+        return self.session.history
+
+    @property
+    def handles(self) -> NDArray[np.float64]:
+        """Where the drag took hold, (n, 2), document pixels."""
+        return np.array([handle for handle, _ in self._pairs]).reshape(-1, 2)
+
+    @property
+    def targets(self) -> NDArray[np.float64]:
+        """Where it should go, (n, 2), document pixels."""
+        return np.array([target for _, target in self._pairs]).reshape(-1, 2)
+
+    @property
+    def _pairs(self) -> list[tuple[tuple[float, float], tuple[float, float]]]:
+        return self.options.points if self.history else []
+
+    def curve(self) -> tuple[list[int], list[float]]:
+        """Steps from 0 on, and the mean distance left after each, model pixels; empty for `--steps 0`."""
+        return [step.step for step in self.history], [float(step.mean_distance) for step in self.history]
+
+    def summary(self) -> str:
+        """Return one or two lines for the user."""
+        steps, distances = self.curve()
+        written = f"wrote {self.options.output}"
+        if not steps:
+            return f"{written} (no steps)"
+        stopped = ", stopped" if self.stopped else ""
+        return (
+            f"mean distance {distances[0]:.1f} -> {min(distances):.1f} px in {steps[-1]} steps"
+            f" ({self.seconds['drag']:.1f} s{stopped})\n{written}"
+        )
+
+
+def write_extras(outcome: Outcome, progress: Progress) -> None:
+    """Write every other output that was asked for.
+
+    Raises:
+        BadOutput: one of them cannot be written.
+    """
+    options = outcome.options
+    if options.json:
+        save_text(options.json, to_json(as_dict(outcome)))
+    if options.report:
+        save_image(options.report, draw_report(_report(outcome)))
+    if options.frames or options.gif:
+        _write_frames(outcome, progress)
+
+
+def as_dict(outcome: Outcome) -> dict[str, Any]:
+    """Describe the drag for programs; points in pixels of the picture, distances in pixels of the model's picture."""
+    options, session = outcome.options, outcome.session
+    steps, distances = outcome.curve()
+    tracked = session.handles_document()
+    points = zip(outcome.handles, outcome.targets, tracked, strict=True)
+    return {
+        "model": {"name": session.model.info.name, "resolution": session.model.info.resolution},
+        "source": {"photo": options.photo.name} if options.photo else {"seed": options.seed, "psi": options.psi},
+        "solver": options.solver,
+        "points": [
+            {"handle": handle.tolist(), "target": target.tolist(), "tracked": now.tolist()}
+            for handle, target, now in points
+        ],
+        "start_mean_distance": distances[0] if steps else None,
+        "end_mean_distance": min(distances) if steps else None,
+        "steps": steps[-1] if steps else 0,
+        "reason": _reason(outcome),
+        "history": [
+            {
+                "step": step.step,
+                "loss": float(step.loss),
+                "mean_distance": float(step.mean_distance),
+                "distances": np.asarray(step.distances, dtype=float).tolist(),
+                "handles": session.crop.to_document(step.handles).tolist(),
+            }
+            for step in outcome.history
+        ],
+        "seconds": outcome.seconds,
+        "notes": list(session.notes),
+        "versions": {"krita-drag": __version__, "torch": torch.__version__, "python": platform.python_version()},
+        "device": str(session.w_plus.device),
+    }
+
+
+def _reason(outcome: Outcome) -> str:
+    if outcome.stopped:
+        return "stopped"
+    return outcome.history[-1].reason if outcome.history else "no steps"
+
+
+def _report(outcome: Outcome) -> Report:
+    """Compose the report; of a photo it shows the part that the model sees."""
+    session, options = outcome.session, outcome.options
+    left, top, right, bottom = _visible_box(outcome)
+    offset = np.array([left, top])
+    tracked = session.handles_document() - offset
+    steps, distances = outcome.curve()
+    info = session.model.info
+    facts = [
+        ("model", f"{info.name}, {info.resolution} px"),
+        ("solver", options.solver),
+        ("picture", options.photo.name[:28] if options.photo else f"seed {options.seed}, psi {options.psi:g}"),
+        ("points", str(len(outcome.handles))),
+        ("drag", f"{outcome.seconds['drag']:.1f} s on {session.w_plus.device.type}"),
+    ]
+    title = f"{info.name}: no steps"
+    if steps:
+        title = (
+            f"{info.name}, solver {options.solver}: mean distance {distances[0]:.1f} px, "
+            f"after {steps[-1]} steps {min(distances):.1f} px"
+        )
+    return Report(
+        outcome.before.rgb[top:bottom, left:right],
+        outcome.after.rgb[top:bottom, left:right],
+        Markers(outcome.handles - offset, outcome.targets - offset, tracked),
+        steps,
+        distances,
+        title,
+        facts,
+    )
+
+
+def _visible_box(outcome: Outcome) -> tuple[int, int, int, int]:
+    """Return the part of the picture that the model sees, document pixels: left, top, right, bottom."""
+    side = outcome.session.model.info.resolution
+    corners = outcome.session.crop.to_document(np.array([[0, 0], [side, 0], [0, side], [side, side]], dtype=float))
+    height, width = outcome.before.rgb.shape[:2]
+    low = np.floor(corners.min(axis=0)).clip(0, [width - 1, height - 1])
+    high = np.ceil(corners.max(axis=0)).clip(low + 1, [width, height])
+    return int(low[0]), int(low[1]), int(high[0]), int(high[1])
+
+
+def _write_frames(outcome: Outcome, progress: Progress) -> None:
+    """Render the chosen steps as the model draws them, and write files and animation."""
+    options, session = outcome.options, outcome.session
+    latents = [step.w_plus for step in outcome.history] or [session.w_start]
+    places = [step.handles for step in outcome.history] or [no_points()]
+    handles, targets = places[0], session.crop.to_model(outcome.targets)
+    frames: list[Image.Image] = []
+    _make_folder(options)
+    chosen = chosen_steps(len(latents), options.frame_every)
+    with progress.steps("pictures", len(chosen)) as bar:
+        for number in chosen:
+            with torch.no_grad():
+                picture = Image.fromarray(to_uint8(session.model.generator.synthesis(latents[number])))
+            if options.frames:
+                save_image(options.frames / f"step_{number:04d}.png", picture)
+            if options.gif:
+                frames.append(gif_frame(picture, Markers(handles, targets, places[number])))
+            bar.update()
+    if options.gif:
+        save_gif(options.gif, frames)
+
+
+def _make_folder(options: Any) -> None:
+    if not options.frames:
+        return
+    try:
+        options.frames.mkdir(exist_ok=True)
+    except OSError as error:
+        raise BadOutput(f"The folder {options.frames} cannot be made ({error.strerror}).", "Choose another.") from error

@@ -1,0 +1,78 @@
+"""`krita-drag invert`: find a photo in a model and write what the model makes of it."""
+
+from __future__ import annotations
+
+import argparse
+import platform
+from typing import Any
+
+import torch
+
+from engine import __version__
+from engine.arguments import STOPPED
+from engine.commands.common import describe, inversion_progress, open_model, save_text, say_notes
+from engine.images import Picture, load_picture, save_picture, to_uint8
+from engine.inversion import DEFAULT_STEPS, Inversion, find_crop, invert
+from engine.models import ModelStore
+from engine.outputs import PICTURES, check_distinct, check_file, to_json
+from engine.progress import Progress, stop_on_interrupt
+
+
+def run(options: argparse.Namespace) -> int:
+    """Invert and write the outputs; returns 0, or 130 when Ctrl-C cut the search short (the outputs are written)."""
+    store = ModelStore()
+    progress = Progress(options.quiet)
+    _check_outputs(options)
+    info = describe(store, options.model)
+    picture = load_picture(options.photo)
+    model = open_model(store, info, options.device, progress, for_photo=True)
+    crop, crop_notes = find_crop(picture, model, store)
+    say_notes([*picture.notes, *crop_notes], progress)  # before the wait: "no face found" may be reason to stop it
+    steps = options.inversion_steps or DEFAULT_STEPS
+    with stop_on_interrupt() as stop, inversion_progress(progress, steps, stop) as on_step:
+        inversion = invert(picture, model, crop, steps=steps, on_step=on_step)
+    with torch.no_grad():
+        drawn = to_uint8(model.generator.synthesis(inversion.w_plus))
+    save_picture(options.output, Picture(drawn, icc_profile=picture.icc_profile))
+    if options.aligned:
+        save_picture(options.aligned, Picture(crop.extract(picture.rgb), icc_profile=picture.icc_profile))
+    notes = [*picture.notes, *crop_notes, *inversion.notes]
+    if options.json:
+        save_text(options.json, to_json(_as_dict(options, inversion, notes, stop.wanted)))
+    say_notes(inversion.notes, progress)
+    stopped = ", stopped" if stop.wanted else ""
+    print(
+        f"loss {inversion.loss:.3f} after {inversion.steps} steps ({inversion.seconds:.1f} s{stopped})\n"
+        f"wrote {options.output}"
+    )
+    return STOPPED if stop.wanted else 0
+
+
+def _check_outputs(options: argparse.Namespace) -> None:
+    pictures = [path for path in (options.output, options.aligned) if path]
+    for path in pictures:
+        check_file(path, PICTURES)
+    if options.json:
+        check_file(options.json, (".json",))
+    check_distinct([options.photo, *pictures, *([options.json] if options.json else [])])
+
+
+def _as_dict(options: argparse.Namespace, inversion: Inversion, notes: list[str], stopped: bool) -> dict[str, Any]:
+    """Describe the inversion for programs; the crop in pixels of the photo."""
+    crop = inversion.crop
+    return {
+        "model": options.model,
+        "source": {"photo": options.photo.name},
+        "loss": float(inversion.loss),
+        "steps": inversion.steps,
+        "stopped": stopped,
+        "seconds": inversion.seconds,
+        "crop": {
+            "origin": [float(value) for value in crop.origin_xy],
+            "right": [float(value) for value in crop.right_xy],
+            "down": [float(value) for value in crop.down_xy],
+        },
+        "notes": notes,
+        "versions": {"krita-drag": __version__, "torch": torch.__version__, "python": platform.python_version()},
+        "device": str(inversion.w_plus.device),
+    }

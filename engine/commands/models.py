@@ -1,0 +1,104 @@
+"""`krita-drag models`: what can be had, what is here, and changing it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from typing import Any
+
+from krita_drag.wire.errors import BadOption
+
+from engine.commands.common import announce_licence, describe, fetch
+from engine.model_file import describe as describe_file
+from engine.model_folder import SAMPLE
+from engine.models import ModelInfo, ModelStore
+from engine.progress import Progress
+from engine.public_models import PUBLIC_MODELS
+
+_PROXY_VARIABLES = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")
+
+
+def run(options: argparse.Namespace) -> int:
+    """List, fetch, inspect, add or remove; returns the exit code."""
+    store = ModelStore()
+    if options.action == "list":
+        _list(store)
+    elif options.action == "fetch":
+        _use_proxy(options.proxy)
+        info = describe(store, options.name)
+        path = fetch(store, info, Progress(options.quiet))
+        print(f"{info.name} is ready: {path}")
+    elif options.action == "inspect":
+        _inspect(describe_file(options.file))
+    elif options.action == "add":
+        _add(store, options)
+    else:
+        store.remove(options.name)
+        print(f"removed {options.name}")
+    return 0
+
+
+def _list(store: ModelStore) -> None:
+    installed = {info.name: info for info in store.installed()}
+    known = {info.name: info for info in store.catalogue()} | installed
+    width = max([len(name) for name in known], default=0)
+    for name, info in sorted(known.items(), key=lambda item: (item[0] not in installed, item[0])):
+        state = "installed" if name in installed else _how_to_get(info)
+        print(f"{name:{width}}  {info.resolution:>4} px  {state:<18}  {info.title} ({info.licence})")
+    if not known:
+        print("No models yet: krita-drag models add FILE.")
+
+
+def _how_to_get(info: ModelInfo) -> str:
+    if info.name in PUBLIC_MODELS and PUBLIC_MODELS[info.name].url is None:
+        return "by hand"
+    return f"to fetch, {info.size_bytes / 1e6:.0f} MB" if info.size_bytes else "to fetch"
+
+
+def _use_proxy(proxy: str | None) -> None:
+    """Put a proxy where all parts of the program, pip included, look for one."""
+    if proxy is None:
+        return
+    if not proxy.startswith(("http://", "https://")):
+        raise BadOption(f"“{proxy}” is no address of a proxy.", "Write it as --proxy http://HOST:PORT.")
+    for variable in _PROXY_VARIABLES:
+        os.environ[variable] = proxy
+
+
+def _add(store: ModelStore, options: argparse.Namespace) -> None:
+    info = store.add(options.file, options.name, half=options.fp16)
+    announce_licence(info)
+    print(f"added {info.name}: {info.kind}, {info.resolution} px, domain: {info.domain}")
+    print(f"what it draws: {store.root / 'models' / info.name / SAMPLE}")
+
+
+def _inspect(report: dict[str, Any]) -> None:
+    """Print what a model file holds."""
+    config = report["config"]
+    clamp = config.get("conv_clamp")
+    alignment = "FFHQ alignment" if report["aligned"] else "no alignment"
+    print(f"format        {report['format']}")
+    print(f"architecture  {report['kind']}, {config.get('architecture', 'as published')}")
+    print(f"picture       {report['width']} x {report['resolution']} px")
+    print(f"latent        {report['rows']} rows of {config.get('w_dim')}, label of {config.get('c_dim', 0)}")
+    print(f"channels      {', '.join(str(count) for count in _values(config.get('channels', [])))}")
+    print("clamp         " + (f"{clamp:g} from {config['fp16_resolution']} px" if clamp else "none"))
+    print(f"domain        {report['domain']}, {alignment} (told from names)")
+    print(f"sha256        {report['sha256']}")
+    for role, network in report.get("networks", {}).items():
+        size = f"{network['tensors']} tensors, {network['parameters']:,} numbers"
+        print(f"{role:<13} {_quoted(network['class_name'])}, {size}")
+        print(f"              {_quoted(network['arguments'])}")
+    for name, value in report.get("settings", {}).items():
+        print(f"{_quoted(name):<13} {_quoted(value)}")
+
+
+def _quoted(value: object) -> str:
+    """Text out of a file, fit for a terminal: ASCII without control characters."""
+    text = json.dumps(value)
+    return text[1:-1] if isinstance(value, str) else text
+
+
+def _values(channels: Any) -> list[int]:
+    return list(channels.values()) if isinstance(channels, dict) else list(channels)

@@ -1,0 +1,77 @@
+"""Points of the command line: text -> pairs in pixels of the picture, refused early when they make no sense."""
+
+from __future__ import annotations
+
+import math
+
+from krita_drag.wire.errors import BadPoints
+
+Point = tuple[float, float]
+Pair = tuple[Point, Point]
+
+_FORM = "x,y:x,y"
+
+
+def parse_pair(text: str) -> Pair:
+    """Read "x,y:x,y", handle first, then target.
+
+    Raises:
+        ValueError: the text has another form.
+    """
+    ends = text.split(":")
+    if len(ends) != 2:
+        raise ValueError(f"{text!r} is not of the form {_FORM}")
+    handle, target = (_parse_point(end, text) for end in ends)
+    return handle, target
+
+
+def _parse_point(text: str, whole: str) -> Point:
+    numbers = text.split(",")
+    if len(numbers) != 2:
+        raise ValueError(f"{whole!r} is not of the form {_FORM}")
+    try:
+        x, y = (float(number) for number in numbers)
+    except ValueError as error:
+        raise ValueError(f"{whole!r} is not of the form {_FORM}: {text!r} is not two numbers") from error
+    return x, y
+
+
+def check_pairs(pairs: list[Pair], width: int, height: int) -> None:
+    """Refuse pairs that cannot be dragged, before minutes are spent on the picture.
+
+    Args:
+        pairs: handles and targets, pixels of the picture.
+        width, height: size of the picture, pixels.
+
+    Raises:
+        BadPoints: there are none, or one is not finite, outside, a handle on its own target, or given twice.
+    """
+    if not pairs:
+        raise BadPoints("No point is given.", f"Add at least one --point {_FORM}: from where to where.")
+    for handle, target in pairs:
+        _check_pair(handle, target, width, height)
+    handles = [handle for handle, _ in pairs]
+    for handle in handles:
+        if handles.count(handle) > 1:
+            raise BadPoints(
+                f"The handle at {_text(handle)} is given {handles.count(handle)} times.",
+                "Give each handle once: it can go to one target only.",
+            )
+
+
+def _check_pair(handle: Point, target: Point, width: int, height: int) -> None:
+    for name, point in (("handle", handle), ("target", target)):
+        if not all(math.isfinite(number) for number in point):
+            raise BadPoints(f"The {name} {_text(point)} is not a place in the picture.", "Use finite numbers.")
+        x, y = point
+        if not (0 <= x <= width and 0 <= y <= height):
+            raise BadPoints(
+                f"The {name} {_text(point)} is outside the picture, which is {width} x {height} pixels.",
+                "Points are pixels of the picture, x from the left first, then y from the top.",
+            )
+    if handle == target:
+        raise BadPoints(f"Handle and target are the same point, {_text(handle)}.", "Leave that point out or move it.")
+
+
+def _text(point: Point) -> str:
+    return f"({point[0]:g}, {point[1]:g})"

@@ -1,0 +1,79 @@
+"""Progress on the terminal, and Ctrl-C as a wish to stop rather than a crash."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+from tqdm import tqdm
+
+
+class Progress:
+    """Bars on standard error, and none where nobody looks: with `--quiet` or when the output is not a terminal."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        self.quiet = quiet
+        self._disable = True if quiet else None  # None: tqdm shows itself on terminals only
+
+    def say(self, text: str) -> None:
+        """Print one line to standard error unless quiet."""
+        if not self.quiet:
+            print(text, file=sys.stderr, flush=True)
+
+    @contextmanager
+    def steps(self, title: str, total: int) -> Iterator[tqdm[Any]]:
+        """Count steps up to `total`."""
+        with tqdm(total=total, desc=title, unit="step", disable=self._disable, dynamic_ncols=True) as bar:
+            yield bar
+
+    @contextmanager
+    def download(self) -> Iterator[Callable[[str, int, int], None]]:
+        """Give a callback (stage, bytes done, bytes in total) that shows one bar per stage."""
+        bars: dict[str, tqdm[Any]] = {}
+
+        def on_progress(stage: str, done: int, total: int) -> None:
+            if stage not in bars:
+                for bar in bars.values():
+                    bar.close()
+                bars[stage] = tqdm(
+                    total=total, desc=stage, unit="B", unit_scale=True, disable=self._disable, dynamic_ncols=True
+                )
+            bars[stage].update(done - bars[stage].n)
+
+        try:
+            yield on_progress
+        finally:
+            for bar in bars.values():
+                bar.close()
+
+
+class StopRequest:
+    """Whether the user has asked to stop; true after the first Ctrl-C inside :func:`stop_on_interrupt`."""
+
+    def __init__(self) -> None:
+        self.wanted = False
+
+
+@contextmanager
+def stop_on_interrupt() -> Iterator[StopRequest]:
+    """Let the first Ctrl-C ask for a stop after the current step; the second one interrupts as usual.
+
+    Yields:
+        The request, to be looked at between steps.
+    """
+    request = StopRequest()
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        # nothing is printed here: the signal may arrive in the middle of another print
+        request.wanted = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    before = signal.signal(signal.SIGINT, on_signal)
+    try:
+        yield request
+    finally:
+        signal.signal(signal.SIGINT, before)
