@@ -32,13 +32,15 @@ class Remote:
 
     Attributes:
         url: http or https address.
-        sha256: hash of the content, hexadecimal.
+        sha256: hash of the content, hexadecimal; empty where nobody knows it.
         size_bytes: length of the content.
+        version: what the server calls this version of the file; may be empty.
     """
 
     url: str
     sha256: str
     size_bytes: int
+    version: str = ""
 
     @property
     def host(self) -> str:
@@ -61,6 +63,44 @@ def sha256_of(path: Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def probe(url: str, *, attempts: int = 5, timeout_s: float = 30.0, pause_s: float = 1.0) -> Remote:
+    """Ask a server for the length and version of a file whose hash nobody published.
+
+    Args:
+        url: http or https address.
+        attempts, timeout_s, pause_s: as for `download`.
+
+    Raises:
+        NetworkBlocked: the server cannot be reached, refuses, or does not say how long the file is.
+    """
+    remote = Remote(url, "", 0)
+    for failures in range(1, attempts + 1):
+        try:
+            return _ask(remote, timeout_s)
+        except _Interrupted as error:
+            if failures == attempts:
+                raise NetworkBlocked(f"{remote.host} does not answer ({error}).", NETWORK_HINT) from error
+            time.sleep(pause_s * 2 ** (failures - 1))
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _ask(remote: Remote, timeout_s: float) -> Remote:
+    headers = {"Accept-Encoding": "identity", "User-Agent": "krita-drag", "Range": "bytes=0-0"}
+    try:
+        with _open(remote.url, headers, timeout_s) as reply:
+            found = reply.headers
+    except urllib.error.HTTPError as error:
+        _refused(remote, error, None)
+    except urllib.error.URLError as error:
+        _unreachable(remote, error)
+    except (OSError, http.client.HTTPException) as error:
+        raise _Interrupted(str(error) or type(error).__name__) from error
+    length = found.get("Content-Range", "").rpartition("/")[2] or found.get("Content-Length", "")
+    if not length.isdigit() or int(length) == 0:
+        raise NetworkBlocked(f"{remote.host} does not say how long the file is.", NETWORK_HINT)
+    return Remote(remote.url, "", int(length), found.get("ETag") or found.get("Last-Modified") or "")
 
 
 def download(
@@ -105,7 +145,7 @@ def download(
                 ) from error
             time.sleep(pause_s * 2 ** (failures - 1))
     with storage_errors(part):
-        if sha256_of(part) != remote.sha256:
+        if remote.sha256 and sha256_of(part) != remote.sha256:
             _reject(remote, part, "its SHA-256 differs")
         part.replace(destination)
 
@@ -122,7 +162,7 @@ def _transfer(remote: Remote, part: Path, on_progress: Progress | None, timeout_
     if have:
         headers["Range"] = f"bytes={have}-"
     try:
-        with urllib.request.urlopen(urllib.request.Request(remote.url, headers=headers), timeout=timeout_s) as reply:
+        with _open(remote.url, headers, timeout_s) as reply:
             have = _resume_offset(remote, reply, part, have)
             _store(remote, reply, part, have, on_progress)
     except urllib.error.HTTPError as error:
@@ -131,6 +171,13 @@ def _transfer(remote: Remote, part: Path, on_progress: Progress | None, timeout_
         _unreachable(remote, error)
     except (OSError, http.client.HTTPException) as error:
         raise _Interrupted(str(error) or type(error).__name__) from error
+
+
+def _open(url: str, headers: dict[str, str], timeout_s: float) -> http.client.HTTPResponse:
+    # not urlopen, which remembers the proxies of its first use
+    opener = urllib.request.build_opener()
+    reply: http.client.HTTPResponse = opener.open(urllib.request.Request(url, headers=headers), timeout=timeout_s)
+    return reply
 
 
 def _resume_offset(remote: Remote, reply: http.client.HTTPResponse, part: Path, have: int) -> int:
@@ -173,11 +220,11 @@ def _read(reply: http.client.HTTPResponse) -> bytes:
         raise _Interrupted(str(error) or type(error).__name__) from error
 
 
-def _refused(remote: Remote, error: urllib.error.HTTPError, part: Path) -> NoReturn:
+def _refused(remote: Remote, error: urllib.error.HTTPError, part: Path | None) -> NoReturn:
     """The server answered with an error status."""
     status, reason = error.code, error.reason
     error.close()
-    if status == 416:  # our part is not a beginning of what the server has
+    if status == 416 and part is not None:  # our part is not a beginning of what the server has
         _discard(part)
     if status in PERMANENT_STATUS:
         raise NetworkBlocked(f"{remote.host} refused the download ({status} {reason}).", NETWORK_HINT) from error

@@ -1,6 +1,7 @@
 """One installed model on the disk: the weights, what is known of them, their licence.
 
-In models/NAME/ lie model.safetensors (the tensors), info.json (a `Record`) and LICENSE.txt (the terms, in full).
+In models/NAME/ lie model.safetensors (the tensors), info.json (a `Record`) LICENSE.txt (the terms, in full)
+and, for models that were added, sample.png.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from engine.catalogue import ModelInfo
 from engine.download import sha256_of
 from engine.paths import storage_errors
 
-WEIGHTS, INFO, LICENCE = "model.safetensors", "info.json", "LICENSE.txt"
+WEIGHTS, INFO, LICENCE, SAMPLE = "model.safetensors", "info.json", "LICENSE.txt", "sample.png"
 
 
 @dataclass(frozen=True)

@@ -16,16 +16,26 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from krita_drag.wire.errors import BadOption, KritaDragError, ModelCorrupt, ModelNotFound
+from krita_drag.wire.errors import (
+    BadOption,
+    KritaDragError,
+    ModelCorrupt,
+    ModelError,
+    ModelNotFound,
+)
 
 from engine import model_folder
 from engine.catalogue import CATALOGUE, DETECTOR, Entry, ModelInfo
 from engine.conversion import CONVERTERS
 from engine.locks import exclusive
-from engine.model_file import inspect
-from engine.model_folder import LICENCE, WEIGHTS, Record, read_record, write_folder
+from engine.model_file import bring_in, require_file
+from engine.model_folder import LICENCE, SAMPLE, WEIGHTS, Record, read_record, write_folder
 from engine.packages import obtain
 from engine.paths import data_dir, require_space, storage_errors
+from engine.public_fetch import obtain as obtain_public
+from engine.public_fetch import pin
+from engine.public_models import PUBLIC_MODELS, PublicModel, as_public
+from engine.sample import save_sample
 from stylegan2 import Generator
 from stylegan2.checkpoints import native
 from stylegan2.errors import CheckpointError
@@ -65,7 +75,8 @@ class ModelStore:
 
     def catalogue(self) -> list[ModelInfo]:
         """Models that `fetch` knows by name."""
-        return [entry.info for entry in CATALOGUE.values() if not entry.hidden]
+        built_in = [entry.info for entry in CATALOGUE.values() if not entry.hidden]
+        return built_in + [model.info for model in PUBLIC_MODELS.values()]
 
     def installed(self) -> list[ModelInfo]:
         """Models on this machine, by name; damaged ones whose description is lost are left out.
@@ -95,48 +106,49 @@ class ModelStore:
             Its safetensors file.
 
         Raises:
-            ModelNotFound: the catalogue has no such model.
+            ModelNotFound: the catalogue has no such model, or only a person can download it.
             ModelCorrupt: it was added by hand and is damaged now.
+            UnsafeFile, ModelUnsupported: the server sent something else.
             NetworkBlocked, HashMismatch: it could not be downloaded; what arrived is kept for the next try.
             NoDiskSpace, PermissionDenied: it cannot be stored.
         """
         report = on_progress or (lambda stage, done, total: None)
         folder = self._folder(name)
-        if name not in CATALOGUE:
+        if name not in CATALOGUE and name not in PUBLIC_MODELS:
             self.verify(name)
-            return folder / WEIGHTS
-        if not self._is_intact(name):
-            size = CATALOGUE[name].info.size_bytes
-            with self._changing(lambda: report("waiting for another krita-drag", 0, size)):
-                if not self._is_intact(name):  # the other process may have installed it
+        elif not self._is_intact(name):
+            with self._changing(lambda: report("waiting for another krita-drag", 0, 0)):
+                if self._is_intact(name):  # the other process has installed it
+                    pass
+                elif name in CATALOGUE:
                     self._install(CATALOGUE[name], report)
+                else:
+                    self._install_public(PUBLIC_MODELS[name], report)
         return folder / WEIGHTS
 
-    def add(self, path: Path, name: str | None = None) -> ModelInfo:
-        """Copy a model file of our own format into the store, once it proved to work.
+    def add(self, path: Path, name: str | None = None, *, half: bool = False) -> ModelInfo:
+        """Put a model file into the store, converted to our own format, once it proved to work.
 
         Args:
-            path: the file.
-            name: what to call it; None for the file's name, made fit.
+            path: a StyleGAN2 file of NVIDIA's, rosinality's or our own kind; told by its content.
+            name: what to call it; None for the file's name, made fit. The name of a public model says that it is that.
+            half: store the weights in half the space.
 
         Raises:
             BadOption: the name is taken, reserved or not fit.
             ModelNotFound: there is no such file.
+            UnsafeFile: it asks for code to be run.
             ModelUnsupported: it is a file of another kind.
             ModelCorrupt: it is damaged.
             NoDiskSpace, PermissionDenied: it cannot be stored.
         """
         name = self._new_name(path, name)
-        info, licence, source_sha256 = inspect(path, name)
+        require_file(path)
         with self._changing():
-            folder = self._folder(name)
-            if folder.exists():
+            if self._folder(name).exists():
                 raise BadOption(f"A model named “{name}” is installed already.", "Give another name with --name.")
-            require_space(self.root, 2 * info.size_bytes)
-            with model_folder.staged(folder) as staging:
-                shutil.copyfile(path, staging / WEIGHTS)
-                write_folder(staging, info, licence, source_sha256)
-        return info
+            require_space(self.root, 2 * path.stat().st_size)
+            return self._bring_in(path, name, half)
 
     def remove(self, name: str) -> None:
         """Delete an installed model.
@@ -189,9 +201,10 @@ class ModelStore:
         with storage_errors(path):
             if path.is_file():
                 return path.read_text(encoding="utf-8")
-        if name not in CATALOGUE:
+        known = {info.name: info for info in self.catalogue()}
+        if name not in known:
             raise self._not_installed(name)
-        info = CATALOGUE[name].info
+        info = known[name]
         return f"{info.title}: {info.licence}\n\n{info.licence_note}\n"
 
     def detector_path(self, on_progress: Progress | None = None) -> Path:
@@ -220,6 +233,32 @@ class ModelStore:
         if wheel.parent == self._downloads:
             with suppress(OSError):
                 wheel.unlink()
+
+    def _install_public(self, model: PublicModel, report: Progress) -> None:
+        """Download a generator from the web, convert it and put it in place; the lock is held."""
+        pins = self.root / "pins.json"
+        path, sha256 = obtain_public(model, self._downloads, pins, report)
+        size = path.stat().st_size
+        report("converting", 0, size)
+        try:
+            self._bring_in(path, model.info.name)
+        except ModelError:  # a web page, or another file: nothing to continue with
+            path.unlink()
+            raise
+        report("converting", size, size)
+        pin(pins, model, sha256)
+        path.unlink()
+
+    def _bring_in(self, path: Path, name: str, half: bool = False) -> ModelInfo:
+        """Convert a file, try it out and put it in place; the lock is held."""
+        with model_folder.staged(self._folder(name)) as staging:
+            info, licence, source_sha256, generator = bring_in(path, name, staging / WEIGHTS, half)
+            if name in PUBLIC_MODELS:
+                info, licence = as_public(PUBLIC_MODELS[name], info)
+            save_sample(generator, staging / SAMPLE)
+            del generator  # Windows moves only files that nobody has mapped
+            write_folder(staging, info, licence, source_sha256)
+        return info
 
     def _is_intact(self, name: str) -> bool:
         try:
@@ -268,12 +307,11 @@ class ModelStore:
         return chosen
 
     def _not_installed(self, name: str) -> KritaDragError:
-        if name in CATALOGUE:
+        if name in CATALOGUE or name in PUBLIC_MODELS:
             return ModelNotFound(
                 f"The model “{name}” is not installed yet.", f"Run `krita-drag models fetch {name}` once."
             )
-        known = sorted({info.name for info in [*self.installed(), *self.catalogue()]})
-        return ModelNotFound(f"There is no model named “{name}”.", f"Known models: {', '.join(known)}.")
+        return ModelNotFound(f"There is no model named “{name}”.", "See `krita-drag models list`.")
 
 
 def _is_hidden(name: str) -> bool:

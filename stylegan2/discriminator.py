@@ -27,6 +27,7 @@ class DiscriminatorConfig:
         cmap_dim: length of the mapped label (conditional only); by default the channels at 4 px.
         mapping_layers: layers of the label's mapping network (conditional only).
         group_size: pictures per group of the minibatch standard deviation.
+        conv_clamp: bound on the activations, None for unbounded.
     """
 
     resolution: int
@@ -36,6 +37,7 @@ class DiscriminatorConfig:
     cmap_dim: int | None = None
     mapping_layers: int = 8
     group_size: int = 4
+    conv_clamp: float | None = None
 
 
 class DiscriminatorBlock(nn.Module):
@@ -50,6 +52,9 @@ class DiscriminatorBlock(nn.Module):
             self.fromrgb = Conv2dLayer(3, channels, 1, activate=True)
         self.conv0 = Conv2dLayer(channels, channels, 3, activate=True)
         self.conv1 = Conv2dLayer(channels, below, 3, activate=True)
+        for layer in self.children():
+            assert isinstance(layer, Conv2dLayer)
+            layer.conv_clamp = config.conv_clamp
         if config.architecture == "resnet":
             self.skip = Conv2dLayer(channels, below, 1, bias=False)
 
@@ -96,6 +101,7 @@ class DiscriminatorEpilogue(nn.Module):
             self.fromrgb = Conv2dLayer(3, channels, 1, activate=True)
         self.mbstd = MinibatchStdLayer(config.group_size)
         self.conv = Conv2dLayer(channels + 1, channels, 3, activate=True)
+        self.conv.conv_clamp = config.conv_clamp
         self.fc = FullyConnectedLayer(channels * 16, channels)
         self.out = FullyConnectedLayer(channels, self.cmap_dim or 1)
 

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stylegan2.mapping import MappingConfig, MappingNetwork
 from stylegan2.synthesis import NoiseMode, SynthesisConfig, SynthesisNetwork
-from stylegan2.windows import Windows
+from stylegan2.windows import Windows, crop
 
 STATISTICS_SAMPLES = 20_000
 STATISTICS_SEED = 0
@@ -88,7 +89,8 @@ class Generator(nn.Module, ABC):
 
         Args:
             w_plus: latents, (N, num_ws, w_dim), or its rows, num_ws times (N, w_dim): rows given one by one spare
-                the gradients of those that do not need any. Rows above the block are not read. With windows, N is 1.
+                the gradients of those that do not need any. Rows above the block are not read. With K windows, N is 1,
+                or K: then window k is computed from latent k, which keeps the gradients of the windows apart.
             resolution: side of the feature map, one of `feature_resolutions`.
             windows: the K square windows that are wanted; None for the whole map. A window may lie partly
                 outside the map: there the features are zero, as the network's own padding.
@@ -189,10 +191,15 @@ class StyleGAN2Config:
     conv_clamp: float | None = None
     fp16_resolution: int = 0  # blocks at and above this resolution were trained in fp16 (only these clamp)
     coarse_ws: int = 6
+    base_width: int = 4  # columns of the 4-high constant; fewer make pictures narrower than high
 
 
 class StyleGAN2Generator(Generator):
-    """StyleGAN2 (Karras et al. 2020). Parameter names follow the published checkpoints, so those load as they are."""
+    """StyleGAN2 (Karras et al. 2020). Parameter names follow the published checkpoints, so those load as they are.
+
+    Networks whose pictures are narrower than high (StyleGAN-Human) show them in the middle of a square, between grey
+    margins, so that everybody else deals with squares only.
+    """
 
     kind = "stylegan2"
 
@@ -207,6 +214,7 @@ class StyleGAN2Generator(Generator):
                 config.architecture,
                 config.conv_clamp,
                 config.fp16_resolution,
+                config.base_width,
             )
         )
         self.mapping_network = MappingNetwork(
@@ -224,7 +232,15 @@ class StyleGAN2Generator(Generator):
 
     def synthesis(self, w_plus: Tensor, noise_mode: NoiseMode = "const") -> Tensor:
         image: Tensor = self.synthesis_network(w_plus, noise_mode)
-        return image
+        return self._squared(image)
 
     def features(self, w_plus: Tensor | Sequence[Tensor], resolution: int, windows: Windows | None = None) -> Tensor:
-        return self.synthesis_network.features(latent_rows(w_plus), resolution, windows)
+        if self.config.base_width == 4:
+            return self.synthesis_network.features(latent_rows(w_plus), resolution, windows)
+        maps = self._squared(self.synthesis_network.features(latent_rows(w_plus), resolution))
+        return maps if windows is None else crop(maps, windows)
+
+    def _squared(self, x: Tensor) -> Tensor:
+        """Put a narrow map or picture into the middle of a square of zeros. (N, C, H, W) -> (N, C, H, H)."""
+        missing = x.shape[2] - x.shape[3]
+        return F.pad(x, (missing // 2, missing - missing // 2)) if missing else x

@@ -212,8 +212,8 @@ class MobileStyleGAN(Generator):
         blocks = [block for block in self._blocks if block.resolution <= resolution]
         if not blocks or blocks[-1].resolution != resolution:
             raise ValueError(f"no block at {resolution} px; there are {self.feature_resolutions}")
-        if windows is not None and len(rows[0]) != 1:
-            raise ValueError("windows are computed for one latent at a time")
+        if windows is not None and len(rows[0]) not in (1, len(windows)):
+            raise ValueError(f"{len(windows)} windows need one latent, or one each, not {len(rows[0])}")
         dense, needed = (len(blocks), []) if windows is None else win.plan(blocks, windows)
         x = self.first(self.const.expand(len(rows[0]), -1, -1, -1), rows[0])
         for i, block in enumerate(blocks[:dense]):

@@ -128,6 +128,7 @@ class Conv2dLayer(nn.Module):
         self.weight_gain = 1.0 / math.sqrt(in_channels * kernel_size**2)
         self.padding = kernel_size // 2
         self.activate = activate
+        self.conv_clamp: float | None = None
 
     def forward(self, x: Tensor, down: bool = False, gain: float = 1.0) -> Tensor:
         """(N, in, H, W) -> (N, out, H, W), halved where `down`; `gain` scales the result."""
@@ -138,4 +139,5 @@ class Conv2dLayer(nn.Module):
             x = F.conv2d(x, weight, self.bias, stride=2)
         else:
             x = F.conv2d(downsample(x) if down else x, weight, self.bias, padding=self.padding)
-        return leaky_relu(x, SQRT2 * gain) if self.activate else x * gain
+        x = leaky_relu(x, SQRT2 * gain) if self.activate else x * gain
+        return x if self.conv_clamp is None else x.clamp(-self.conv_clamp * gain, self.conv_clamp * gain)

@@ -40,6 +40,7 @@ class SynthesisConfig:
         architecture: "skip" adds up RGB of all blocks, "resnet" has residual blocks, "orig" neither.
         conv_clamp: bound on the activations of fp16 blocks, None for unbounded.
         fp16_resolution: lowest resolution that was trained in fp16; 0 where no block was.
+        base_width: columns of the 4-high constant: 4, or 2 for pictures half as wide as high (StyleGAN-Human).
     """
 
     w_dim: int
@@ -48,12 +49,15 @@ class SynthesisConfig:
     architecture: Architecture = "skip"
     conv_clamp: float | None = None
     fp16_resolution: int = 0
+    base_width: int = 4
 
 
 class SynthesisLayer(nn.Module):
     """Modulated 3x3 convolution with demodulation, noise, bias and activation, optionally upsampling first."""
 
-    def __init__(self, in_channels: int, out_channels: int, w_dim: int, resolution: int, up: bool) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, w_dim: int, resolution: int, up: bool, base_width: int = 4
+    ) -> None:
         super().__init__()
         self.resolution, self.up = resolution, up
         self.affine = FullyConnectedLayer(w_dim, in_channels, bias_init=1.0)
@@ -61,7 +65,7 @@ class SynthesisLayer(nn.Module):
         self.bias = nn.Parameter(torch.zeros(out_channels))
         self.noise_strength = nn.Parameter(torch.zeros([]))
         self.noise_const: Tensor
-        self.register_buffer("noise_const", torch.randn(resolution, resolution))
+        self.register_buffer("noise_const", torch.randn(resolution, resolution * base_width // 4))
         self.conv_clamp: float | None = None
         self._squared_norms, self._transposed = FrozenCache(squared_norms), FrozenCache(transposed)
 
@@ -116,7 +120,7 @@ class SynthesisLayer(nn.Module):
         if mode == "none":
             return None
         if mode == "random":
-            shape = (like.shape[0], 1, self.resolution, self.resolution)
+            shape = (like.shape[0], 1, *self.noise_const.shape)
             return torch.randn(shape, dtype=like.dtype, device=like.device) * self.noise_strength
         return self.noise_const * self.noise_strength
 
@@ -155,14 +159,15 @@ class SynthesisBlock(nn.Module):
         self.resolution: int = resolution
         self.architecture = config.architecture
         self.first = resolution == 4
+        w_dim, base_width = config.w_dim, config.base_width
         if self.first:
-            self.const = nn.Parameter(torch.randn(out_channels, 4, 4))
+            self.const = nn.Parameter(torch.randn(out_channels, 4, base_width))
         else:
-            self.conv0 = SynthesisLayer(in_channels, out_channels, config.w_dim, resolution, up=True)
-        self.conv1 = SynthesisLayer(out_channels, out_channels, config.w_dim, resolution, up=False)
+            self.conv0 = SynthesisLayer(in_channels, out_channels, w_dim, resolution, True, base_width)
+        self.conv1 = SynthesisLayer(out_channels, out_channels, w_dim, resolution, False, base_width)
         self.has_rgb = config.architecture == "skip" or resolution == config.resolution
         if self.has_rgb:
-            self.torgb = ToRGBLayer(out_channels, config.w_dim)
+            self.torgb = ToRGBLayer(out_channels, w_dim)
         self.residual = config.architecture == "resnet" and not self.first
         if self.residual:
             self.skip = Conv2dLayer(in_channels, out_channels, 1, bias=False)
@@ -267,8 +272,8 @@ class SynthesisNetwork(nn.Module):
         blocks = [block for block in self.blocks if block.resolution <= resolution]
         if not blocks or blocks[-1].resolution != resolution:
             raise ValueError(f"no block at {resolution} px; there are {self.block_resolutions}")
-        if windows is not None and len(rows[0]) != 1:
-            raise ValueError("windows are computed for one latent at a time")
+        if windows is not None and len(rows[0]) not in (1, len(windows)):
+            raise ValueError(f"{len(windows)} windows need one latent, or one each, not {len(rows[0])}")
         dense, needed = (len(blocks), []) if windows is None else win.plan(blocks, windows)
         x, k = None, 0
         for block in blocks[:dense]:

@@ -3,27 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from stylegan2.errors import CheckpointError
 
 Network = TypeVar("Network", bound=nn.Module)
 
 
+class _NoInitialValues(TorchFunctionMode):
+    """Leaves memory as it is where a network asks for random numbers, which would take longer than mapping the file.
+
+    Building on the device "meta" would do as well, but its first use makes torch import modules for over a second.
+    """
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        return (torch.empty if func is torch.randn else func)(*args, **(kwargs or {}))
+
+
 def assemble(build: Callable[[], Network], tensors: Mapping[str, Tensor]) -> Network:
     """Build a network around tensors, which become its parameters and buffers without being copied.
 
     Args:
-        build: makes the network; called where tensors have a shape but no memory.
+        build: makes the network; called where random initial values cost nothing.
         tensors: exactly the network's state, by name.
 
     Raises:
         CheckpointError: a tensor is missing, superfluous or of another shape.
     """
-    with torch.device("meta"):  # initial values would take longer than mapping the file
+    with _NoInitialValues():
         network = build()
     needed = network.state_dict()
     for name in needed:

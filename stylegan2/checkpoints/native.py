@@ -33,19 +33,22 @@ _STATISTICS = ("w_mean", "w_covariance")
 _NOT_IN_TENSORS = ("conv_clamp", "fp16_resolution", "coarse_ws")
 
 
-def save(generator: Generator, path: Path, metadata: dict[str, str] | None = None) -> None:
+def save(generator: Generator, path: Path, metadata: dict[str, str] | None = None, *, half: bool = False) -> None:
     """Write a generator with the statistics of its W, which are estimated now if need be.
 
     Args:
         generator: a `StyleGAN2Generator` or `MobileStyleGAN`.
         path: the file to write; not atomic.
         metadata: further strings to keep; the names listed above are ours.
+        half: store weights in half precision; reading widens them again. The statistics of W stay as they are.
 
     Raises:
         OSError: the file cannot be written.
     """
     assert isinstance(generator, StyleGAN2Generator | MobileStyleGAN), "no other kind has a file format"
     tensors = {name: value for name, value in generator.state_dict().items() if not name.startswith("_w_")}
+    if half:
+        tensors = {name: value.half() for name, value in tensors.items()}
     tensors |= {name: getattr(generator, name) for name in _STATISTICS}
     header = (metadata or {}) | {
         "format": FORMAT,

@@ -105,7 +105,7 @@ def test_data_dir_can_be_chosen(home: Path, monkeypatch: pytest.MonkeyPatch) -> 
 @pip_tells
 def test_fetch_then_work_offline(index: FileServer, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = ModelStore()
-    assert [info.name for info in store.catalogue()] == ["faces"]
+    assert store.catalogue()[0].name == "faces"
     assert store.installed() == []
     with pytest.raises(ModelNotFound, match="not installed yet") as caught:
         store.load("faces")
@@ -261,7 +261,7 @@ def test_unknown_models(name: str, home: Path) -> None:
     for action in (store.fetch, store.load, store.verify, store.remove, store.licence_text):
         with pytest.raises(ModelNotFound, match="There is no model named") as caught:
             action(name)
-        assert caught.value.hint == "Known models: faces."
+        assert "krita-drag models list" in caught.value.hint
     assert not home.exists()
 
 
