@@ -61,7 +61,15 @@ class Block(Protocol):
 
 
 def crop(dense: Tensor, windows: Windows) -> Tensor:
-    """Cut windows out of a map, with zeros outside it. (1, C, R, R) -> (K, C, size, size)."""
+    """Cut windows out of a map, with zeros outside it.
+
+    Args:
+        dense: (1, C, R, R), or (K, C, R, R) with a map of its own for every window.
+        windows: K windows.
+
+    Returns:
+        (K, C, size, size).
+    """
     if windows.within(dense.shape[-1]):
         padded, shift = dense, 0
     else:
@@ -69,9 +77,9 @@ def crop(dense: Tensor, windows: Windows) -> Tensor:
         padded = F.pad(dense, (shift,) * 4)
     low, high = -shift, dense.shape[-1] + shift - windows.size
     parts = []
-    for x, y in windows.origins_xy:
+    for source, (x, y) in zip(padded.expand(len(windows), -1, -1, -1), windows.origins_xy, strict=True):
         x, y = (min(max(v, low), high) + shift for v in (x, y))  # windows wholly outside stay wholly outside
-        parts.append(padded[0, :, y : y + windows.size, x : x + windows.size])
+        parts.append(source[:, y : y + windows.size, x : x + windows.size])
     return torch.stack(parts)
 
 

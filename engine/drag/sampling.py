@@ -100,7 +100,7 @@ def view_features(
 
     Args:
         generator: any generator.
-        rows: rows of w_plus, num_ws times (1, w_dim).
+        rows: rows of w_plus, num_ws times (1, w_dim); or (K, w_dim), then point k is seen in the picture of latent k.
         feature_size: resolution of the block that is read.
         around_xy: points, (K, 2), model pixels; None for the whole map.
         reach_px: largest distance per axis at which the map is read around a point, model pixels.
@@ -108,15 +108,15 @@ def view_features(
     Returns:
         View with one window per point, or with the whole map where windows do not pay.
     """
-    device = rows[0].device
     if around_xy is not None:
         reach = reach_px * feature_size / generator.resolution
-        size = math.ceil(2 * reach) + 2
-        if size <= feature_size and len(around_xy) * size**2 <= DENSE_SHARE * feature_size**2:
+        size = min(math.ceil(2 * reach) + 2, feature_size)
+        own_latents = len(around_xy) == len(rows[0]) > 1
+        if own_latents or len(around_xy) * size**2 <= DENSE_SHARE * feature_size**2:
             first = around_xy * (feature_size / generator.resolution) - 0.5 - reach
             origins = first.floor().long().clamp(0, feature_size - size)  # inside the map: samples are clamped too
             windows = Windows(tuple((int(x), int(y)) for x, y in origins.tolist()), size)
             maps = generator.features(rows, feature_size, windows)
             return FeatureView(maps, origins.to(maps), feature_size, generator.resolution)
     maps = generator.features(rows, feature_size)
-    return FeatureView(maps, torch.zeros(1, 2, device=device), feature_size, generator.resolution)
+    return FeatureView(maps, torch.zeros(1, 2, device=maps.device), feature_size, generator.resolution)

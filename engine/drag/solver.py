@@ -12,10 +12,11 @@ from torch import Tensor
 
 from engine.device import memory_guard
 from engine.drag.draggan import OFFICIAL, PAPER, Draggan
+from engine.drag.newton import Newton
 from engine.drag.state import DragPoints, DragStep
 from stylegan2 import Generator
 
-DEFAULT_SOLVER = "draggan"
+DEFAULT_SOLVER = "newton"
 DEFAULT_STEPS = 300
 
 
@@ -28,6 +29,7 @@ class Solver(Protocol):
 
 
 SOLVERS: dict[str, Callable[[Generator, Tensor, DragPoints, np.ndarray | None], Solver]] = {
+    "newton": Newton,
     "draggan": partial(Draggan, settings=OFFICIAL),
     "draggan-paper": partial(Draggan, settings=PAPER),
 }

@@ -1,7 +1,12 @@
-"""Follow handles through the feature map while the picture changes (DragGAN section 3.3)."""
+"""Follow handles through the feature map while the picture changes.
+
+`nearest_neighbour` is the paper's tracker (DragGAN section 3.3). `PatchTracker` is ours: patches instead of single
+features, sub-pixel, with a check that tells when a handle is lost.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -10,6 +15,9 @@ from torch import Tensor
 from engine.drag.sampling import FeatureView
 
 Norm = Literal["l1", "l2"]
+ADAPTATION = 0.5  # share of the newest patch in the template
+LOST_SIMILARITY = 0.3
+LOST_BACKWARD_PX = 5.0  # at 512
 
 
 @torch.no_grad()
@@ -38,3 +46,144 @@ def nearest_neighbour(
     return torch.stack([xs.gather(1, (best % len(steps))[:, None]), ys.gather(1, (best // len(steps))[:, None])], -1)[
         :, 0
     ]
+
+
+@dataclass(frozen=True)
+class Tracked:
+    """Where handles were found.
+
+    Attributes:
+        positions: (n, 2), model pixels, sub-pixel.
+        similarity: correlation of the patch found with the template, (n,), 1 = the same.
+        backward_error: how far from where it was the patch found leads back, (n,), model pixels.
+        unit_px: model pixels per pixel of a 512-px picture.
+    """
+
+    positions: Tensor
+    similarity: Tensor
+    backward_error: Tensor
+    unit_px: float
+
+    @property
+    def lost(self) -> Tensor:
+        """Handles whose place is a guess, (n,) bool: measured errors above 10 px at 512 begin here."""
+        return (self.similarity < LOST_SIMILARITY) | (self.backward_error > LOST_BACKWARD_PX * self.unit_px)
+
+
+class PatchTracker:
+    """Matches the patch around each handle in the features of later pictures.
+
+    A position is searched on a raster around a prediction and refined by Gauss-Newton steps on the squared
+    difference (Lucas and Kanade 1981); the same linearisation gives the handles' derivative by the features. The
+    template follows what the handle turns into (FreeDrag, Ling et al. 2024, section 3.1), so that a face may change
+    under a handle without losing it; `track` does not change it, `adopt` does.
+
+    Args:
+        view: features before the drag, around the handles.
+        handles_xy: (n, 2), model pixels.
+        unit_px: model pixels per pixel of a 512-px picture; all lengths below are of such a picture.
+        patch_radius: radius of the patch.
+        patch_spacing: distance between its samples.
+        search_radius: half-width of the searched square.
+    """
+
+    def __init__(
+        self,
+        view: FeatureView,
+        handles_xy: Tensor,
+        unit_px: float,
+        patch_radius: int = 6,
+        patch_spacing: int = 2,
+        search_radius: int = 6,
+    ) -> None:
+        self.unit_px, self.search_radius = unit_px, search_radius
+        axis = torch.arange(-(patch_radius // patch_spacing), patch_radius // patch_spacing + 1) * patch_spacing
+        ys, xs = torch.meshgrid(axis, axis, indexing="ij")
+        offsets = torch.stack([xs.flatten(), ys.flatten()], 1)
+        self.offsets = offsets[offsets.square().sum(1) <= patch_radius**2 + 0.1]  # (P, 2), px at 512
+        self.patch = self.offsets.to(handles_xy) * unit_px  # (P, 2), model pixels
+        self.patch_radius = patch_radius
+        self.last_view, self.last_xy = view, handles_xy
+        self.templates = view.sample(handles_xy[:, None] + self.patch)  # (n, P, C)
+
+    @staticmethod
+    def start_reach_px(unit_px: float, patch_radius: int = 6, search_radius: int = 6) -> float:
+        """Distance around the handles at which the first view must hold features, model pixels."""
+        return (search_radius + patch_radius + 3) * unit_px
+
+    @property
+    def reach_px(self) -> float:
+        """Distance around a prediction at which `track` reads features, model pixels."""
+        return self.start_reach_px(self.unit_px, self.patch_radius, self.search_radius)
+
+    @property
+    def patch_reach_px(self) -> float:
+        """Distance around a position at which `position_operator` reads features, model pixels."""
+        return (self.patch_radius + 3) * self.unit_px
+
+    @torch.no_grad()
+    def track(self, view: FeatureView, predicted_xy: Tensor) -> Tracked:
+        """Find the handles near their predicted positions, (n, 2), model pixels."""
+        positions = self._refine(view, self._search(view, predicted_xy, self.templates), self.templates)
+        found = view.sample(positions[:, None] + self.patch)
+        back = self._search(self.last_view, self.last_xy, found)
+        similarity = torch.cosine_similarity(_centred(found), _centred(self.templates), dim=1)
+        return Tracked(positions, similarity, (back - self.last_xy).norm(dim=1), self.unit_px)
+
+    @torch.no_grad()
+    def adopt(self, view: FeatureView, positions_xy: Tensor) -> None:
+        """Take handles at these positions of this picture, (n, 2), as true: the next ones are compared with them."""
+        self.templates = self.templates.lerp(view.sample(positions_xy[:, None] + self.patch), ADAPTATION)
+        self.last_view, self.last_xy = view, positions_xy
+
+    @torch.no_grad()
+    def position_operator(self, view: FeatureView, positions_xy: Tensor) -> Tensor:
+        """Derivative of the tracked positions by the features of their patches, (n, 2, P * C).
+
+        By the implicit function theorem on the squared difference between patch and template.
+        """
+        points, step = positions_xy[:, None] + self.patch, 1.5 * self.unit_px
+        axes = torch.eye(2, device=points.device, dtype=points.dtype) * step
+        slopes = [(view.sample(points + axis) - view.sample(points - axis)).flatten(1) / (2 * step) for axis in axes]
+        gradient = torch.stack(slopes, 1)  # (n, 2, P * C)
+        normal = gradient @ gradient.transpose(1, 2)  # (n, 2, 2)
+        ridge = 1e-2 * normal.diagonal(dim1=1, dim2=2).mean(1)[:, None, None] + 1e-12
+        return -torch.linalg.solve(normal + ridge * torch.eye(2).to(normal), gradient)
+
+    def _search(self, view: FeatureView, around_xy: Tensor, templates: Tensor) -> Tensor:
+        """Best match on a raster of one pixel at 512, refined by a parabola per axis. -> (n, 2), model pixels."""
+        reach, side = self.search_radius + self.patch_radius, 2 * self.search_radius + 1
+        steps = torch.arange(-reach, reach + 1, device=around_xy.device) * self.unit_px
+        raster = view.sample_grid(around_xy[:, :1] + steps, around_xy[:, 1:] + steps)  # (n, C, S, S)
+        cost = raster.new_zeros(len(around_xy), side, side)
+        for k, (dx, dy) in enumerate((self.offsets + self.patch_radius).tolist()):
+            cost += (raster[:, :, dy : dy + side, dx : dx + side] - templates[:, k, :, None, None]).abs().mean(1)
+        square = torch.arange(-self.search_radius, self.search_radius + 1, device=cost.device).square()
+        cost = cost * (1 + 0.003 * (square[:, None] + square))  # of equals, the nearest to the prediction
+        best = cost.flatten(1).argmin(1)
+        row, column = best // side, best % side
+        fine_x = _parabola(cost[torch.arange(len(cost)), row], column)
+        fine_y = _parabola(cost[torch.arange(len(cost)), :, column], row)
+        shift = torch.stack([column + fine_x, row + fine_y], 1) - self.search_radius
+        return around_xy + shift * self.unit_px
+
+    def _refine(self, view: FeatureView, positions_xy: Tensor, templates: Tensor, iterations: int = 2) -> Tensor:
+        for _ in range(iterations):
+            residual = view.sample(positions_xy[:, None] + self.patch) - templates
+            operator = self.position_operator(view, positions_xy)
+            step = torch.einsum("nij,nj->ni", operator, residual.flatten(1))
+            positions_xy = positions_xy + step.clamp(-self.unit_px, self.unit_px)
+        return positions_xy
+
+
+def _parabola(values: Tensor, index: Tensor) -> Tensor:
+    """Sub-sample offset of the minimum of each row of (n, S) near `index`, within half a sample; 0 at the ends."""
+    inner = index.clamp(1, values.shape[1] - 2)
+    before, here, after = (values.gather(1, (inner + k)[:, None])[:, 0] for k in (-1, 0, 1))
+    offset = 0.5 * (before - after) / (before - 2 * here + after).clamp(min=1e-9)
+    return torch.where(index == inner, offset.clamp(-0.5, 0.5), torch.zeros_like(offset))
+
+
+def _centred(patches: Tensor) -> Tensor:
+    """(n, P, C) -> (n, P * C), each channel minus its mean over the patch."""
+    return (patches - patches.mean(1, keepdim=True)).flatten(1)

@@ -52,7 +52,7 @@ def test_same_points_and_latent_as_the_naive_way(
     generator: Generator, w_plus: torch.Tensor, mask: np.ndarray | None
 ) -> None:
     naive = NaiveDraggan(copy.deepcopy(generator), w_plus, POINTS, mask)
-    events = drag(generator, w_plus, POINTS, mask=mask, max_steps=6)
+    events = drag(generator, w_plus, POINTS, solver="draggan", mask=mask, max_steps=6)
     for event in itertools.islice(events, 6):
         w_before = naive.w.detach().clone()
         mean_distance = naive.step()
@@ -65,7 +65,7 @@ def test_same_points_and_latent_as_the_naive_way(
 
 
 def test_events_tell_the_drag(generator: Generator, w_plus: torch.Tensor) -> None:
-    events = list(drag(generator, w_plus, POINTS, max_steps=5))
+    events = list(drag(generator, w_plus, POINTS, solver="draggan", max_steps=5))
     assert [event.step for event in events] == list(range(len(events)))
     assert np.array_equal(events[0].handles, POINTS.handles)
     assert torch.equal(events[0].w_plus, w_plus)
@@ -87,7 +87,7 @@ def test_deterministic_and_leaves_its_input_alone(generator: Generator, w_plus: 
 
 
 def test_cancel_between_steps(generator: Generator, w_plus: torch.Tensor) -> None:
-    events = drag(generator, w_plus, POINTS, max_steps=1000)
+    events = drag(generator, w_plus, POINTS, solver="draggan", max_steps=1000)
     last = [next(events) for _ in range(3)][-1]
     events.close()
     assert last.step == 2
@@ -96,13 +96,13 @@ def test_cancel_between_steps(generator: Generator, w_plus: torch.Tensor) -> Non
 
 def test_lands_where_it_is_near(generator: Generator, w_plus: torch.Tensor) -> None:
     points = DragPoints(np.array([[100.5, 100.5]]), np.array([[101.5, 100.5]]))
-    events = list(drag(generator, w_plus, points, max_steps=5))
+    events = list(drag(generator, w_plus, points, solver="draggan", max_steps=5))
     assert events[-1].reason == "landed"
     assert events[-1].step == 0
 
 
 def test_a_latent_that_is_no_number_ends_the_drag(generator: Generator, w_plus: torch.Tensor) -> None:
-    events = list(drag(generator, w_plus * torch.nan, POINTS, max_steps=5))
+    events = list(drag(generator, w_plus * torch.nan, POINTS, solver="draggan", max_steps=5))
     assert events[-1].reason == "diverged"
 
 
@@ -110,14 +110,14 @@ def test_many_points_at_once(generator: Generator, w_plus: torch.Tensor) -> None
     rng = np.random.default_rng(0)
     handles = rng.uniform(5, 250, (68, 2))
     points = DragPoints(handles, np.clip(handles + rng.normal(0, 8, (68, 2)), 0, 256))
-    *_, last = drag(generator, w_plus, points, max_steps=2)
+    *_, last = drag(generator, w_plus, points, solver="draggan", max_steps=2)
     assert last.handles.shape == (68, 2)
     assert np.isfinite(last.distances).all()
 
 
 def test_points_at_the_border_stay_in_the_picture(generator: Generator, w_plus: torch.Tensor) -> None:
     points = DragPoints(np.array([[0.0, 0.0], [256.0, 256.0]]), np.array([[30.0, 0.0], [200.0, 256.0]]))
-    for event in drag(generator, w_plus, points, max_steps=4):
+    for event in drag(generator, w_plus, points, solver="draggan", max_steps=4):
         assert (event.handles >= 0).all()
         assert (event.handles <= 256).all()
 

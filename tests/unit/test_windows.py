@@ -75,7 +75,20 @@ def test_plan_prefers_the_dense_map_when_windows_cover_it() -> None:
     assert len(needed) == len(blocks) - dense_few + 1
 
 
-def test_windows_need_a_single_latent() -> None:
+@pytest.mark.parametrize("kind", GENERATORS)
+def test_a_latent_for_each_window(kind: str) -> None:
+    generator = GENERATORS[kind]
+    w_plus = torch.randn(3, generator.num_ws, 16, generator=torch.Generator().manual_seed(4)).double()
+    resolution = generator.feature_resolutions[-1]
+    windows = Windows(((3, 11), (-2, 20), (9, 9)), 6)
+    expected = [
+        generator.features(w_plus[k : k + 1], resolution, Windows((origin,), 6))
+        for k, origin in enumerate(windows.origins_xy)
+    ]
+    assert torch.allclose(generator.features(w_plus, resolution, windows), torch.cat(expected), atol=1e-9)
+
+
+def test_windows_and_latents_must_agree() -> None:
     generator = GENERATORS["skip"]
-    with pytest.raises(ValueError, match="one latent"):
-        generator.features(torch.zeros(2, generator.num_ws, 16).double(), 64, Windows(((0, 0),), 4))
+    with pytest.raises(ValueError, match="one latent, or one each"):
+        generator.features(torch.zeros(2, generator.num_ws, 16).double(), 64, Windows(((0, 0),) * 3, 4))

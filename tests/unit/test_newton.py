@@ -1,0 +1,128 @@
+"""The default solver: its derivative against finite differences, and its promises, on small random generators."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from engine.drag import DragPoints, drag
+from engine.drag.newton import Newton, NewtonSettings, prior_factor
+from engine.drag.sampling import view_features
+from engine.drag.tracking import PatchTracker
+from stylegan2 import Generator, StyleGAN2Config, StyleGAN2Generator
+
+CHANNELS = {4: 32, 8: 32, 16: 32, 32: 24, 64: 16, 128: 12, 256: 8}
+POINTS = DragPoints(np.array([[120.0, 100.0], [70.0, 180.0]]), np.array([[126.0, 103.0], [70.0, 176.0]]))
+
+
+@pytest.fixture(scope="module")
+def generator() -> Generator:
+    torch.manual_seed(5)
+    config = StyleGAN2Config(32, 0, 32, 256, CHANNELS, mapping_layers=2)
+    return StyleGAN2Generator(config).double().requires_grad_(False)
+
+
+@pytest.fixture
+def w_plus(generator: Generator) -> torch.Tensor:
+    return generator.sample_w_plus(1)
+
+
+def test_derivative_of_the_tracked_positions(generator: Generator, w_plus: torch.Tensor) -> None:
+    """The tracker itself, run at two latents close by, moves as the derivative says."""
+    solver = Newton(generator, w_plus, POINTS)
+    jacobian = solver._jacobian()  # (2n, rows, w_dim)
+    direction = torch.randn(jacobian.shape[1:], generator=torch.Generator().manual_seed(0)).double()
+    step = 1e-3
+    found = []
+    for sign in (1, -1):
+        w = solver.w_start + sign * step * direction
+        reach = solver.tracker.reach_px
+        view = view_features(generator, solver._rows(w), solver.feature_size, solver.handles, reach)
+        start = solver.handles
+        found.append(solver.tracker._refine(view, start, solver.tracker.templates, iterations=30))
+    measured = (found[0] - found[1]).flatten() / (2 * step)
+    predicted = (jacobian * direction).sum((1, 2))
+    assert predicted.abs().max() > 1e-3
+    assert torch.allclose(measured, predicted, rtol=0.1, atol=0.05 * float(predicted.abs().max()))
+
+
+def test_handles_share_one_backward_pass_without_mixing(generator: Generator, w_plus: torch.Tensor) -> None:
+    both = Newton(generator, w_plus, POINTS)._jacobian()
+    single = [
+        Newton(generator, w_plus, DragPoints(POINTS.handles[k : k + 1], POINTS.targets[k : k + 1]))._jacobian()
+        for k in range(2)
+    ]
+    assert torch.allclose(both, torch.cat(single), rtol=1e-6, atol=1e-9)
+
+
+def test_chunks_do_not_change_the_derivative(generator: Generator, w_plus: torch.Tensor) -> None:
+    whole = Newton(generator, w_plus, POINTS)._jacobian()
+    chunked = Newton(generator, w_plus, POINTS, settings=NewtonSettings(chunk=1))._jacobian()
+    assert torch.allclose(whole, chunked, rtol=1e-6, atol=1e-9)
+
+
+def test_distance_falls_and_the_start_is_the_start(generator: Generator, w_plus: torch.Tensor) -> None:
+    events = list(drag(generator, w_plus, POINTS, solver="newton", max_steps=10))
+    assert torch.equal(events[0].w_plus, w_plus)
+    assert np.array_equal(events[0].handles, POINTS.handles)
+    assert min(event.mean_distance for event in events) < 0.7 * events[0].mean_distance
+    assert events[-1].reason in {"landed", "stalled", "steps"}
+    assert torch.equal(events[-1].w_plus[:, generator.coarse_ws :], w_plus[:, generator.coarse_ws :])
+
+
+def test_deterministic(generator: Generator, w_plus: torch.Tensor) -> None:
+    mask = np.zeros((256, 256))
+    mask[60:200, 50:180] = 1
+    first, second = (list(drag(generator, w_plus, POINTS, mask=mask, max_steps=3))[-1] for _ in range(2))
+    assert torch.equal(first.w_plus, second.w_plus)
+
+
+def test_events_say_how_sure_they_are(generator: Generator, w_plus: torch.Tensor) -> None:
+    for event in drag(generator, w_plus, POINTS, max_steps=3):
+        assert event.confidence is not None
+        assert event.lost is not None
+        assert event.confidence.shape == event.lost.shape == (2,)
+        assert ((event.confidence >= 0) & (event.confidence <= 1)).all()
+
+
+def test_region_lowers_the_change_outside(generator: Generator, w_plus: torch.Tensor) -> None:
+    mask = np.zeros((256, 256))
+    mask[60:140, 80:170] = 1
+    points = DragPoints(POINTS.handles[:1], POINTS.targets[:1])
+
+    def outside(region: np.ndarray | None) -> float:
+        *_, last = drag(generator, w_plus, points, mask=region, max_steps=3)
+        change = generator.features(last.w_plus, 128) - generator.features(w_plus, 128)
+        held = torch.from_numpy(1 - mask)[::2, ::2]
+        return float((change.abs() * held).sum())
+
+    assert outside(mask) < outside(None)
+
+
+def test_stays_close(generator: Generator, w_plus: torch.Tensor) -> None:
+    settings = NewtonSettings(farthest=0.2)
+    points = DragPoints(POINTS.handles, POINTS.handles + 60.0)
+    solver = Newton(generator, w_plus, points, settings=settings)
+    for _ in solver.steps(5):
+        assert float(solver.whitened.norm(dim=1).square().mean().sqrt()) <= 0.2 + 1e-6
+
+
+def test_tracker_finds_a_shifted_map_and_notices_a_stranger(generator: Generator, w_plus: torch.Tensor) -> None:
+    handles = torch.tensor([[100.0, 120.0], [150.0, 90.0]]).double()
+    with torch.no_grad():
+        view = view_features(generator, w_plus.unbind(1), 128, None)
+    tracker = PatchTracker(view, handles, unit_px=0.5)
+    shifted = type(view)(torch.roll(view.maps, (1, 1), (2, 3)), view.origins, 128, 256)  # one position is two pixels
+    found = tracker.track(shifted, handles)
+    assert torch.allclose(found.positions, handles + 2, atol=0.1)
+    assert not found.lost.any()
+    stranger = type(view)(torch.randn_like(view.maps) * view.maps.std(), view.origins, 128, 256)
+    assert tracker.track(stranger, handles).lost.all()
+
+
+def test_prior_factor_is_a_root_of_the_covariance() -> None:
+    samples = torch.randn(5, 100, generator=torch.Generator().manual_seed(0)).double()
+    covariance = torch.cov(samples)
+    root = prior_factor(covariance)
+    assert torch.allclose(root @ root.T, covariance, atol=1e-10)
