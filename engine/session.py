@@ -32,7 +32,6 @@ class Session:
         w_start: latent of that square, (1, num_ws, w_dim).
         w_plus: latent of the best state so far: the one with the smallest mean distance in the latest drag.
         history: all events of the latest drag.
-        notes: sentences for the user about what was found or decided on the way.
     """
 
     def __init__(
@@ -41,7 +40,7 @@ class Session:
         self.model, self.picture, self.crop = model, picture, crop
         self.w_start = self.w_plus = w_start
         self.history: list[DragStep] = []
-        self.notes = list(notes)
+        self._opening_notes = tuple(notes)
         self._generated = generated
         self._mask: NDArray[np.float32] | None = None  # model pixels
         self._best: DragStep | None = None
@@ -126,6 +125,24 @@ class Session:
             if self._best is None or event.mean_distance < self._best.mean_distance:
                 self._best, self.w_plus = event, event.w_plus
             yield event
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentences for the user: what was found when opening, and what the latest drag could not do."""
+        notes = list(self._opening_notes)
+        if self._best is not None and self._best.lost is not None:
+            numbers = ", ".join(str(number) for number in np.flatnonzero(self._best.lost) + 1)
+            if numbers:
+                notes.append(
+                    f"Point {numbers} could not be followed, so where it is now is a guess; "
+                    "put it on a more distinct spot, such as a corner of an eye or of the mouth."
+                )
+        if self.history and self.history[-1].reason == "stalled":
+            notes.append(
+                "The drag made no more progress: the target may be out of the model's reach. "
+                "Try a shorter way, or more points."
+            )
+        return notes
 
     def best(self) -> DragStep | None:
         """The event of the latest drag that `result` shows; None before the first drag."""

@@ -19,7 +19,7 @@ from engine.inversion.losses import PyramidLoss
 from engine.inversion.project import InversionStep, Projection
 from engine.models import Model
 
-DEFAULT_STEPS = 150
+DEFAULT_STEPS = 200
 
 
 @dataclass(frozen=True)

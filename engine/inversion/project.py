@@ -22,10 +22,10 @@ from stylegan2 import Generator
 
 READOUT_PX = 128
 EXACT_EVERY = 10
-W_SHARE = 0.15  # of the steps, before each row goes its own way
-LEARNING_RATE = 0.08
+W_SHARE = 0.3  # of the steps, before each row goes its own way
+LEARNING_RATE = 0.05  # in standard deviations of w
 WARM_UP = 0.05  # of the steps
-NORM_WEIGHT, SPREAD_WEIGHT = 0.002, 0.002
+NORM_WEIGHT, SPREAD_WEIGHT = 0.002, 0.1
 
 Stage = Literal["w", "w+"]
 

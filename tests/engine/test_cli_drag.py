@@ -71,6 +71,7 @@ def drag(store: ModelStore, tmp_path_factory: pytest.TempPathFactory) -> Drag:
     done = run(
         store.root,
         *("drag", "--seed", "3", "--point", "415,665:385,630", "--steps", str(STEPS), "--device", "cpu"),
+        *("--solver", "draggan"),
         *("--mask", folder / "mask.png", "-o", folder / "out.png", "--report", folder / "report.png"),
         *("--frames", folder / "frames", "--gif", folder / "way.gif", "--frame-every", "3"),
         *("--json", folder / "way.json"),
@@ -115,6 +116,16 @@ def test_frames_and_animation_show_the_way(drag: Drag) -> None:
         assert animation.size == (480, 480)
     with Image.open(drag.folder / "report.png") as report:
         assert report.width == 1600
+
+
+def test_the_default_solver_lands(store: ModelStore, tmp_path: Path) -> None:
+    words = ("drag", "--seed", "3", "--point", "415,665:385,630", "--device", "cpu", "--json", tmp_path / "way.json")
+    done = run(store.root, *words, "-o", tmp_path / "out.png")
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "way.json").read_text(encoding="utf-8"))
+    assert found["solver"] == "newton"
+    assert found["reason"] == "landed"
+    assert found["end_mean_distance"] <= 2
 
 
 def test_no_steps_write_the_undragged_picture_of_the_seed(drag: Drag, store: ModelStore, tmp_path: Path) -> None:
