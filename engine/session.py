@@ -43,6 +43,7 @@ class Session:
         self._opening_notes = tuple(notes)
         self._generated = generated
         self._mask: NDArray[np.float32] | None = None  # model pixels
+        self._document_mask: NDArray[np.float32] | None = None
         self._best: DragStep | None = None
 
     @classmethod
@@ -117,7 +118,7 @@ class Session:
             OutOfMemory: the device's memory does not suffice.
         """
         points = _to_model(pairs, self.picture, self.crop)
-        self._mask = self._crop_mask(mask)
+        self._mask, self._document_mask = self._crop_mask(mask), mask
         self.history, self._best, self.w_plus = [], None, self.w_start
         events = drag(self.model.generator, self.w_start, points, solver=solver, mask=self._mask, max_steps=max_steps)
         for event in events:
@@ -168,6 +169,8 @@ class Session:
             if not self._generated:
                 edited = match_tones(edited, self._rendering_at_start, self._photo)
             rgb = self.crop.paste(self.picture.rgb, to_uint8(edited), mask)
+            if self._document_mask is not None:  # resampling to the model and back blurs the mask's edge
+                rgb = np.where(self._document_mask[..., None] > 0, rgb, self.picture.rgb)
         return Picture(rgb, self.picture.alpha, self.picture.icc_profile, self.picture.notes)
 
     def _crop_mask(self, mask: NDArray[np.float32] | None) -> NDArray[np.float32] | None:
