@@ -8,15 +8,22 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-# Change of a blurred channel, range [-1, 1], from which a pixel shows the edit a little / fully. A drag shifts
-# every pixel a little, as all share one latent; below the first value that is left out.
-CHANGE_FAINT, CHANGE_FULL = 0.03, 0.10
+# Change, of values in [-1, 1], up to which the document's own pixels are the better picture. A drag shifts every
+# pixel a little, as all share one latent, and replacing them costs the error of the reconstruction.
+PHOTO_TOLERANCE = 0.12
+GENERATED_TOLERANCE = 0.03  # where the document is the model's own picture
+FULL = 3.0  # times the tolerance: change that shows the edit fully
 # Widths as fractions of the picture's side.
 BLUR, DILATION, FEATHER, BORDER, TONE = 1 / 128, 1 / 64, 1 / 32, 1 / 16, 1 / 20
 
 
 def changed_mask(
-    before: Tensor, after: Tensor, user_mask: NDArray | None = None, *, fade_border: bool = True
+    before: Tensor,
+    after: Tensor,
+    user_mask: NDArray | None = None,
+    *,
+    tolerance: float = PHOTO_TOLERANCE,
+    fade_border: bool = True,
 ) -> NDArray[np.float32]:
     """Find the moved area, with soft edges, for laying the edit over the document.
 
@@ -24,6 +31,7 @@ def changed_mask(
         before: rendering of the latent before the drag, (1, 3, R, R) in [-1, 1].
         after: rendering after it, same shape.
         user_mask: where the user lets things move, (R, R) in [0, 1]; the edit fades out inside it. None: anywhere.
+        tolerance: change that is not worth showing.
         fade_border: also fade to 0 towards the border, where the document goes on beyond the model's picture.
 
     Returns:
@@ -32,7 +40,7 @@ def changed_mask(
     resolution = before.shape[-1]
     change = (after - before).detach().float().cpu().abs().amax(1, keepdim=True)  # (1, 1, R, R)
     change = _blur(change, resolution * BLUR)
-    mask = ((change - CHANGE_FAINT) / (CHANGE_FULL - CHANGE_FAINT)).clamp(0, 1)
+    mask = ((change / tolerance - 1) / (FULL - 1)).clamp(0, 1)
     mask = _dilate(mask, resolution * (DILATION + FEATHER / 2))
     mask = _blur(mask, resolution * FEATHER)
     if user_mask is not None:

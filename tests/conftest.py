@@ -6,12 +6,17 @@ The model store of the tests is `$KRITA_DRAG_TEST_HOME`, else the user's own, so
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
 from engine.models import Model, ModelStore
 from engine.paths import HOME_VARIABLE
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # Shells start background jobs deaf to Ctrl-C, and children inherit that: then no test of Ctrl-C could work.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
