@@ -20,6 +20,7 @@ from engine.drag.draggan import FEATURE_SIZE, REFERENCE_RESOLUTION
 from engine.drag.sampling import FeatureView, view_features
 from engine.drag.state import DragPoints, DragStep
 from engine.drag.tracking import PatchTracker, Tracked
+from engine.latent import Whitening
 from stylegan2 import Generator
 
 
@@ -88,7 +89,7 @@ class Newton:
         self.w_start = w_plus[:, : generator.coarse_ws].detach().clone()
         self.fixed_rows = w_plus[:, generator.coarse_ws :].detach().unbind(1)
         self.whitened = torch.zeros_like(self.w_start[0])  # (rows, w_dim): the way from the start
-        self.prior = prior_factor(generator.w_covariance)
+        self.prior = Whitening(generator).factor
         self.cap = self.settings.cap
         with torch.no_grad():
             start = self._view_around(self.w_start, self.handles, PatchTracker.start_reach_px(self.unit_px))
@@ -238,9 +239,3 @@ class Newton:
 def _length(whitened: Tensor) -> Tensor:
     """RMS over rows of the norm of whitened rows, (rows, w_dim) -> scalar."""
     return whitened.norm(dim=1).square().mean().sqrt().clamp(min=1e-12)
-
-
-def prior_factor(covariance: Tensor) -> Tensor:
-    """Square root L of the covariance of w, L L^T = covariance, (w_dim, w_dim); flat directions stay flat."""
-    values, vectors = torch.linalg.eigh(covariance.double())
-    return (vectors * values.clamp(min=0).sqrt()).to(covariance)

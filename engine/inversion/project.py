@@ -15,9 +15,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from engine.inversion.latent import Whitening
 from engine.inversion.losses import PyramidLoss, prior
 from engine.inversion.readout import LocalReadout
+from engine.latent import Whitening
 from stylegan2 import Generator
 
 READOUT_PX = 128

@@ -14,9 +14,9 @@ from krita_drag.wire.errors import BadOption, InversionFailed
 from engine.align import centre_crop, identity_crop
 from engine.images import Picture, to_tensor, to_uint8
 from engine.inversion import InversionStep, find_crop, invert
-from engine.inversion.latent import Whitening
 from engine.inversion.losses import PyramidLoss
 from engine.inversion.readout import LocalReadout
+from engine.latent import Whitening
 from engine.models import Model, ModelInfo, ModelStore
 from stylegan2 import StyleGAN2Generator
 from stylegan2.generator import StyleGAN2Config

@@ -19,14 +19,17 @@ class Whitening:
 
     Args:
         generator: the model whose W is meant.
+
+    Attributes:
+        factor: L, (w_dim, w_dim).
     """
 
     def __init__(self, generator: Generator) -> None:
         self._mean = generator.w_mean
         variances, directions = torch.linalg.eigh(generator.w_covariance.double().cpu())
         variances = variances.clamp(min=SMALLEST_VARIANCE * variances.max())
-        self._factor = (directions * variances.sqrt()).to(self._mean)
+        self.factor = (directions * variances.sqrt()).to(self._mean)
 
     def to_w(self, v: Tensor) -> Tensor:
         """(..., w_dim) whitened -> (..., w_dim)."""
-        return self._mean + v @ self._factor.T
+        return self._mean + v @ self.factor.T
