@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.align import Crop, identity_crop
-from engine.composite import changed_mask, match_tones
+from engine.composite import GENERATED_TOLERANCE, PHOTO_TOLERANCE, changed_mask, match_tones
 from engine.device import memory_guard
 from engine.drag import DEFAULT_SOLVER, DEFAULT_STEPS, DragPoints, DragStep, drag
 from engine.images import Picture, to_tensor, to_uint8
@@ -87,8 +87,7 @@ class Session:
         crop, notes = find_crop(picture, model, store)
         if pairs:
             _to_model(pairs, picture, crop)
-        with memory_guard(model.generator.w_mean.device):
-            inversion = invert(picture, model, crop, steps=steps, on_step=on_step)
+        inversion = invert(picture, model, crop, steps=steps, on_step=on_step)
         notes = (*picture.notes, *notes, *inversion.notes)
         return cls(model, picture, crop, inversion.w_plus, generated=False, notes=notes)
 
@@ -165,7 +164,10 @@ class Session:
         if self._generated and self._mask is None:
             rgb = to_uint8(edited)
         else:
-            mask = changed_mask(self._rendering_at_start, edited, self._mask, fade_border=not self._generated)
+            tolerance = GENERATED_TOLERANCE if self._generated else PHOTO_TOLERANCE
+            mask = changed_mask(
+                self._rendering_at_start, edited, self._mask, tolerance=tolerance, fade_border=not self._generated
+            )
             if not self._generated:
                 edited = match_tones(edited, self._rendering_at_start, self._photo)
             rgb = self.crop.paste(self.picture.rgb, to_uint8(edited), mask)
