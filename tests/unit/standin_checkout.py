@@ -5,6 +5,7 @@ The engine, PyTorch and pytest are stand-ins of a few lines; install.py, the vir
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -175,6 +176,8 @@ class Checkout:
             child.stdout.close()
         else:
             output = child.communicate()[0]
+            with contextlib.suppress(ProcessLookupError):  # a build that only waits would wait for ever
+                os.killpg(child.pid, signal.SIGKILL)
         waiting.unlink()
         return child.returncode, output
 
