@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from engine.drag.draggan import FEATURE_SIZE, REFERENCE_RESOLUTION
+from engine.drag.region import held_share
 from engine.drag.sampling import FeatureView, view_features
 from engine.drag.state import DragPoints, DragStep
 from engine.drag.tracking import PatchTracker, Tracked
@@ -95,7 +95,7 @@ class Newton:
             start = self._view_around(self.w_start, self.handles, PatchTracker.start_reach_px(self.unit_px))
         self.tracker = PatchTracker(start, self.handles, self.unit_px)
         self.tracked = self.tracker.track(start, self.handles)
-        self.held = None if mask is None else self._held(mask)
+        self.held = None if mask is None else held_share(mask, self.feature_size, self.w_start)
         self.random = torch.Generator(w_plus.device).manual_seed(0)  # the same signs in every drag
 
     def steps(self, max_steps: int) -> Iterator[DragStep]:
@@ -108,7 +108,8 @@ class Newton:
             best = min(best, mean)
             landed = bool((distances <= settings.stop_distance * self.unit_px).all())
             reason = "landed" if landed else "stalled" if stall > settings.patience else ""
-            yield self._event(number, distances, reason or ("steps" if number == max_steps else ""))
+            reason = reason or ("steps" if number == max_steps else "")
+            yield self._event(number, distances, reason)
             if reason:
                 return
             self._step(distances)
@@ -217,21 +218,17 @@ class Newton:
             parts.append(torch.stack(slopes, 1))  # (n, 2, rows, w_dim)
         return torch.cat(parts).flatten(0, 1)
 
-    def _held(self, mask: np.ndarray) -> Tensor:
-        """Share of every feature position that must stay, (1, 1, R, R)."""
-        held = 1 - torch.from_numpy(np.ascontiguousarray(mask)).to(self.w_start)[None, None]
-        return F.adaptive_avg_pool2d(held, self.feature_size)
-
     def _outside_directions(self) -> Tensor:
         """Random projections of the derivative of the held features by the whitened latents, (m, D)."""
         assert self.held is not None
         w = self._latent(self.whitened).requires_grad_(True)
         features = self.generator.features(self._rows(w), self.feature_size)
         scale = features.detach().std() * (self.held.sum() * features.shape[1]).clamp(min=1).sqrt()
+        outside = features * self.held.sqrt() / scale
         rows = []
         for _ in range(self.settings.region_rows):
             signs = torch.empty_like(features).bernoulli_(0.5, generator=self.random).mul_(2).sub_(1)
-            value = (features * self.held.sqrt() * signs).sum() / scale
+            value = (outside * signs).sum()
             rows.append(torch.autograd.grad(value, w, retain_graph=True)[0][0])
         return (torch.stack(rows) @ self.prior).flatten(1)
 

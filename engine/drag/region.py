@@ -12,6 +12,21 @@ from torch import Tensor
 from engine.drag.sampling import FeatureView
 
 
+def held_share(mask: np.ndarray, feature_size: int, like: Tensor) -> Tensor:
+    """Say how much of every position of a feature map must stay.
+
+    Args:
+        mask: soft region, (resolution, resolution), 1 = may move, 0 = must stay.
+        feature_size: R, side of the feature map.
+        like: tensor that gives dtype and device.
+
+    Returns:
+        (1, 1, R, R) in [0, 1].
+    """
+    held = 1 - torch.from_numpy(np.ascontiguousarray(mask)).to(like)[None, None]
+    return F.adaptive_avg_pool2d(held, feature_size)
+
+
 class RegionTerm:
     """Distance between the features now and before the drag, outside the region.
 
@@ -26,8 +41,7 @@ class RegionTerm:
     def __init__(
         self, before: FeatureView, mask: np.ndarray, weight: float, reduction: Literal["mean", "sum"] = "mean"
     ) -> None:
-        held = 1 - torch.from_numpy(np.ascontiguousarray(mask)).to(before.maps)[None, None]
-        self.held = F.adaptive_avg_pool2d(held, before.feature_size)  # (1, 1, R, R)
+        self.held = held_share(mask, before.feature_size, before.maps)  # (1, 1, R, R)
         self.before = before.maps.detach()
         pixels_per_position = (before.resolution / before.feature_size) ** 2
         self.scale = weight * (pixels_per_position if reduction == "sum" else 1 / self.before.numel())

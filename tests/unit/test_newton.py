@@ -101,6 +101,13 @@ def test_region_lowers_the_change_outside(generator: Generator, w_plus: torch.Te
     assert outside(mask) < outside(None)
 
 
+def test_the_last_step_is_the_last(generator: Generator, w_plus: torch.Tensor) -> None:
+    solver = Newton(generator, w_plus, POINTS)
+    (only,) = solver.steps(0)
+    assert only.reason == "steps"
+    assert not solver.whitened.any()
+
+
 def test_stays_close(generator: Generator, w_plus: torch.Tensor) -> None:
     settings = NewtonSettings(farthest=0.2)
     points = DragPoints(POINTS.handles, POINTS.handles + 60.0)
