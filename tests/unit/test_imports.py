@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PLUGIN = ROOT / "krita_plugin" / "krita_drag"
 STDLIB = sys.stdlib_module_names
-QT = {"PyQt5", "PyQt6"}
+QT = {"PyQt5", "PyQt6", "pykrita"}
 KRITA_MODULES = {"__init__", "extension", "document", "canvas", "docker", "markers"}
 THIRD_PARTY = {"torch", "numpy", "PIL", "zmq", "safetensors", "platformdirs", "tqdm"}
 
