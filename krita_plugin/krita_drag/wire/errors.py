@@ -1,11 +1,13 @@
 """Everything that can go wrong, as a tree; both sides of the socket raise and read the same classes.
 
 KritaDragError
-├─ ProtocolError       VersionMismatch · BadFrame · AuthFailed
-├─ EngineUnavailable   NotInstalled · NotRunning · HandshakeTimeout · ConnectionLost
+├─ ProtocolError       VersionMismatch · BadFrame · TooLarge · AuthFailed · NotPaired · PairingFailed · UnsafeKeyFile
+├─ EngineUnavailable   NotInstalled · NotRunning · HandshakeTimeout · ConnectionLost · AlreadyRunning · AddressInUse
+│                      Busy
 ├─ InstallError        NoDiskSpace · NetworkBlocked · HashMismatch · PermissionDenied · WrongTorch
 ├─ ModelError          ModelNotFound · ModelCorrupt · ModelUnsupported · UnsafeFile
-├─ JobError            Cancelled · OutOfMemory · Stalled · HandleLost · InversionFailed · OutOfDomain
+├─ JobError            Cancelled · OutOfMemory · Stalled · HandleLost · InversionFailed · OutOfDomain · NoSession
+│                      WorkerCrashed
 ├─ DocumentError       NoLayer · UnsupportedColor · SelectionTooSmall · LayerChanged
 └─ InputError          BadImage · BadPoints · BadMask · BadOutput · BadOption
 
@@ -23,15 +25,19 @@ class KritaDragError(Exception):
         message: what happened, one sentence.
         hint: what the user can do about it, one sentence; may be empty.
         retryable: whether the same request can succeed later without a change.
+        at: number of the point concerned, from 0; None when it is about no point.
+        retry_s: when to try again, seconds; None when nobody knows.
     """
 
     code = "internal"
     retryable = False
 
-    def __init__(self, message: str, hint: str = "") -> None:
+    def __init__(self, message: str, hint: str = "", *, at: int | None = None, retry_s: float | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.at = at
+        self.retry_s = retry_s
 
     def __str__(self) -> str:
         return f"{self.message} {self.hint}".strip()
@@ -53,10 +59,34 @@ class BadFrame(ProtocolError):
     code = "bad-frame"
 
 
+class TooLarge(ProtocolError):
+    """A message is larger than the limits of the protocol."""
+
+    code = "too-large"
+
+
 class AuthFailed(ProtocolError):
     """A key is unknown or does not own what it asks for."""
 
     code = "auth-failed"
+
+
+class NotPaired(ProtocolError):
+    """The client's key is not on the engine's allow-list."""
+
+    code = "not-paired"
+
+
+class PairingFailed(ProtocolError):
+    """The one-time code is wrong, used, or too old."""
+
+    code = "pairing-failed"
+
+
+class UnsafeKeyFile(ProtocolError):
+    """A key file can be read by others, or does not hold a key."""
+
+    code = "unsafe-key-file"
 
 
 class EngineUnavailable(KritaDragError):
@@ -88,6 +118,24 @@ class ConnectionLost(EngineUnavailable):
     """The engine was there and went away."""
 
     code = "connection-lost"
+
+
+class AlreadyRunning(EngineUnavailable):
+    """Another engine uses the same folder."""
+
+    code = "already-running"
+
+
+class AddressInUse(EngineUnavailable):
+    """The address to listen on is taken or not of this machine."""
+
+    code = "address-in-use"
+
+
+class Busy(EngineUnavailable):
+    """The engine takes no more work at present."""
+
+    code = "busy"
 
 
 class InstallError(KritaDragError):
@@ -194,6 +242,18 @@ class OutOfDomain(JobError):
     code = "out-of-domain"
 
 
+class NoSession(JobError):
+    """The engine has no such session for this key."""
+
+    code = "no-session"
+
+
+class WorkerCrashed(JobError):
+    """The process that computes died more than once on the same request."""
+
+    code = "worker-crashed"
+
+
 class DocumentError(KritaDragError):
     """The Krita document is not in a state to be edited."""
 
@@ -223,7 +283,7 @@ class LayerChanged(DocumentError):
 
 
 class InputError(KritaDragError):
-    """What was given on the command line cannot be used."""
+    """What the user gave cannot be used."""
 
 
 class BadImage(InputError):
@@ -254,3 +314,14 @@ class BadOption(InputError):
     """An option has a value outside its range."""
 
     code = "bad-option"
+
+
+def by_code(code: str) -> type[KritaDragError]:
+    """Return the class of a code; `KritaDragError` itself for one that this release does not know."""
+    waiting = [KritaDragError]
+    while waiting:
+        kind = waiting.pop()
+        if kind.code == code:
+            return kind
+        waiting += kind.__subclasses__()
+    return KritaDragError
