@@ -22,6 +22,8 @@ from PIL import Image
 from torch import Tensor
 
 _STRIP_PIXELS = 4_000_000  # of the document, pasted at a time; bounds the memory of large crops
+_GREY = 128
+_ROUNDING_PX = 1e-6  # that a point on the border may move by on its way through the crop
 _MARGIN_PX = 4  # bicubic sampling reads two pixels beyond a position, the antialiased halving two more
 
 Vector = tuple[float, float]
@@ -38,12 +40,14 @@ class Crop:
         right_xy: the vector along its top edge, document pixels.
         down_xy: the vector along its left edge, as long as and at right angles to `right_xy`.
         resolution: side of the model's picture, model pixels.
+        margin: columns at its left and right that show nothing, as the model draws narrower pictures; model pixels.
     """
 
     origin_xy: Vector
     right_xy: Vector
     down_xy: Vector
     resolution: int
+    margin: int = 0
 
     def __post_init__(self) -> None:
         if not (np.isfinite([self.origin_xy, self.right_xy, self.down_xy]).all() and self.side_px > 0):
@@ -58,6 +62,17 @@ class Crop:
     def scale(self) -> float:
         """Document pixels per model pixel."""
         return self.side_px / self.resolution
+
+    @property
+    def corners(self) -> Points:
+        """Of what the model sees, clockwise from the top left, (4, 2), document pixels."""
+        left, right = self.margin, self.resolution - self.margin
+        return self.to_document([(left, 0), (right, 0), (right, self.resolution), (left, self.resolution)])
+
+    def sees(self, point_model_xy: Points) -> bool:
+        """Whether a point (2,), model pixels, lies in what the model sees, or on its border."""
+        low, high = np.array([self.margin, 0]), np.array([self.resolution - self.margin, self.resolution])
+        return bool((point_model_xy >= low - _ROUNDING_PX).all() and (point_model_xy <= high + _ROUNDING_PX).all())
 
     @cached_property
     def _axes(self) -> Points:
@@ -81,7 +96,7 @@ class Crop:
                 (H, W), continued by zero.
 
         Returns:
-            (resolution, resolution[, 3]), same dtype.
+            (resolution, resolution[, 3]), same dtype; in the margins mid-grey, and 0 for a mask.
         """
         is_mask = array.ndim == 2
         mode: _Mode = "bilinear" if is_mask else "bicubic"
@@ -91,7 +106,7 @@ class Crop:
         positions = self.to_document(_centres((0, 0, self.resolution, self.resolution), oversampling))
         positions = (positions - (left, top)) / reduction
         square = _sample(source, positions, mode, "zeros" if is_mask else "reflection", oversampling)
-        return _store(square, array)
+        return self._without_margins(_store(square, array), 0 if is_mask else _GREY)
 
     def paste(self, rgb: NDArray[np.uint8], edited: NDArray[np.uint8], mask: NDArray) -> NDArray[np.uint8]:
         """Lay an edited square over the document.
@@ -106,7 +121,8 @@ class Crop:
         """
         result = rgb.copy()
         reduction, oversampling = _shrinkage(1 / self.scale)
-        pictures = _load(edited, reduction), _load(mask.astype(np.float32), reduction)
+        mask = self._without_margins(mask.astype(np.float32), 0)
+        pictures = _load(edited, reduction), _load(mask, reduction)
         for box in self._strips(rgb.shape[1], rgb.shape[0]):
             left, top, right, bottom = box
             positions = self.to_model(_centres(box, oversampling)) / reduction
@@ -118,6 +134,13 @@ class Crop:
             blended = below.lerp(overlay, opacity)  # exactly `below` where the opacity is 0
             result[top:bottom, left:right] = _store(blended, rgb)
         return result
+
+    def _without_margins(self, square: NDArray, value: int) -> NDArray:
+        """A square (resolution, resolution[, C]) with one value in the margins."""
+        if self.margin:
+            square = square.copy()
+            square[:, : self.margin] = square[:, self.resolution - self.margin :] = value
+        return square
 
     def _bounds(self, width: int, height: int, margin_px: int = 0) -> Box:
         """The document's box around the square, at least one pixel large."""
@@ -160,16 +183,22 @@ def face_crop(landmarks_xy: ArrayLike, resolution: int) -> Crop:
     return Crop(_vector(corner), _vector(2 * x), _vector(2 * y), resolution)
 
 
-def centre_crop(width: int, height: int, resolution: int) -> Crop:
-    """Frame the largest square in the middle of a picture, on whole pixels."""
-    side = min(width, height)
+def centre_crop(width: int, height: int, resolution: int, margin: int = 0) -> Crop:
+    """Frame the middle of a picture, as much as the model can see, on whole pixels.
+
+    Args:
+        width, height: of the picture.
+        resolution: side of the model's square, model pixels.
+        margin: of that square, see `Crop`; the square's margins may lie outside the picture.
+    """
+    side = min(width * resolution // (resolution - 2 * margin), height)
     origin = ((width - side) // 2, (height - side) // 2)
-    return Crop(_vector(origin), (float(side), 0.0), (0.0, float(side)), resolution)
+    return Crop(_vector(origin), (float(side), 0.0), (0.0, float(side)), resolution, margin)
 
 
-def identity_crop(resolution: int) -> Crop:
-    """The frame of a picture that the model itself made: document pixels are model pixels."""
-    return centre_crop(resolution, resolution, resolution)
+def identity_crop(resolution: int, margin: int = 0) -> Crop:
+    """The frame of a picture that the model itself made: document pixels are model pixels, less the margin."""
+    return centre_crop(resolution - 2 * margin, resolution, resolution, margin)
 
 
 _Mode = Literal["bilinear", "bicubic"]

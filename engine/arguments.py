@@ -72,6 +72,13 @@ def _add_drag(commands: argparse._SubParsersAction[argparse.ArgumentParser], com
         help="at most this many steps; 0 writes the undragged picture and needs no points (default: %(default)s)",
     )
     parser.add_argument("--psi", type=_psi, default=0.7, help="truncation of a seed, 0 to 1 (default: %(default)s)")
+    parser.add_argument(
+        "--class",
+        dest="class_index",
+        type=_count,
+        metavar="N",
+        help="what a conditional model draws for a seed, counted from 0 (default: 0)",
+    )
     _add_inversion_steps(parser, "--inversion-steps")
     _add_drag_outputs(parser)
 

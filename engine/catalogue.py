@@ -24,7 +24,8 @@ class ModelInfo:
         licence: short name of the licence.
         licence_note: sentences to show before first use; may be empty.
         source: where it comes from, in words.
-        size_bytes: size of the download, or of the file that was added.
+        size_bytes: size of the download, 0 where unknown, or of the file that was added.
+        margin: columns at the left and right that its pictures lack to be squares, pixels.
     """
 
     name: str
@@ -37,6 +38,17 @@ class ModelInfo:
     licence_note: str
     source: str
     size_bytes: int
+    margin: int = 0
+
+    @property
+    def size_wh(self) -> tuple[int, int]:
+        """Width and height of its pictures, pixels."""
+        return self.resolution - 2 * self.margin, self.resolution
+
+    @property
+    def size_text(self) -> str:
+        """The same for people, such as "1024 px" or "512 x 1024 px"."""
+        return f"{self.resolution} px" if not self.margin else "{} x {} px".format(*self.size_wh)
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ def changed_mask(
     *,
     tolerance: float = PHOTO_TOLERANCE,
     fade_border: bool = True,
+    margin: int = 0,
 ) -> NDArray[np.float32]:
     """Find the moved area, with soft edges, for laying the edit over the document.
 
@@ -33,6 +34,7 @@ def changed_mask(
         user_mask: where the user lets things move, (R, R) in [0, 1]; the edit fades out inside it. None: anywhere.
         tolerance: change that is not worth showing.
         fade_border: also fade to 0 towards the border, where the document goes on beyond the model's picture.
+        margin: columns at the left and right beyond that border, see `engine.align.Crop`.
 
     Returns:
         (R, R) in [0, 1]: 1 shows the edit, and 0 (exactly) leaves the document as it is.
@@ -47,7 +49,7 @@ def changed_mask(
         allowed = torch.from_numpy(np.array(user_mask, np.float32))[None, None].clamp(0, 1)
         mask = mask * _feather_inwards(allowed, resolution * FEATHER)
     if fade_border:
-        mask = mask * _border_ramp(resolution)
+        mask = mask * _border_ramp(resolution, margin)
     return np.ascontiguousarray(mask[0, 0].numpy())
 
 
@@ -93,10 +95,10 @@ def _feather_inwards(allowed: Tensor, width_px: float) -> Tensor:
     return allowed * soft / peak
 
 
-def _border_ramp(resolution: int) -> Tensor:
-    """0 at the outermost pixels, 1 from the border's width on, smooth between, (R, R)."""
+def _border_ramp(resolution: int, margin: int) -> Tensor:
+    """0 at the outermost pixels within the margins, 1 from the border's width on, smooth between, (R, R)."""
     position = torch.arange(resolution)
-    distance = torch.minimum(position, resolution - 1 - position) / (resolution * BORDER)
-    ramp = distance.clamp(0, 1)
-    ramp = ramp * ramp * (3 - 2 * ramp)
-    return torch.minimum(ramp[:, None], ramp[None, :])
+    distance = torch.minimum(position, resolution - 1 - position)
+    rows, columns = (((d / (resolution * BORDER)).clamp(0, 1)) for d in (distance, distance - margin))
+    rows, columns = (ramp * ramp * (3 - 2 * ramp) for ramp in (rows, columns))
+    return torch.minimum(rows[:, None], columns[None, :])

@@ -59,7 +59,7 @@ def describe(path: Path) -> dict[str, Any]:
             "format": "krita-drag safetensors",
             "kind": generator.kind,
             "resolution": generator.resolution,
-            "width": generator.resolution,
+            "width": generator.resolution - 2 * generator.margin,
             "rows": generator.num_ws,
             "config": json.loads(metadata.get("config", "{}")),
             "domain": metadata.get("domain", "unknown"),
@@ -105,6 +105,7 @@ def bring_in(path: Path, name: str, destination: Path, half: bool = False) -> tu
         licence_note=metadata.get("licence_note", UNKNOWN_TERMS),
         source=f"added from {path.name}",
         size_bytes=path.stat().st_size,
+        margin=generator.margin,
     )
     return info, metadata.get("licence_text", info.licence_note) + "\n", source_sha256, generator
 

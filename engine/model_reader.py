@@ -69,7 +69,6 @@ def _run(path: Path, destination: Path | None, half: bool) -> dict[str, Any]:
 
 def _report(checkpoint: Checkpoint, generator: StyleGAN2Generator) -> dict[str, Any]:
     config = asdict(generator.config)
-    width = generator.resolution * generator.config.base_width // 4
     networks = {
         role: {
             "class_name": n.class_name,
@@ -83,7 +82,7 @@ def _report(checkpoint: Checkpoint, generator: StyleGAN2Generator) -> dict[str, 
         "format": checkpoint.format,
         "kind": generator.kind,
         "resolution": generator.resolution,
-        "width": width,
+        "width": generator.resolution - 2 * generator.margin,
         "rows": generator.num_ws,
         "config": config,
         "networks": networks,

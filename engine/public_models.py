@@ -26,6 +26,14 @@ _SELF_DISTILLED_NOTE = (
 )
 _HUMAN_NOTE = "Published with StyleGAN-Human (Fu et al. 2022) for research, not for commercial use."
 _LANDSCAPE_NOTE = "Trained on LHQ (Skorokhodov et al. 2021), photographs under several licences: see its page."
+# Sizes of downloads, MB, as far as somebody wrote them down: https://github.com/XingangPan/DragGAN/issues/410.
+_SIZES_MB = {
+    "ffhq-512": 364,
+    "selfdistilled-lions-512": 364,
+    "selfdistilled-elephants-512": 364,
+    "selfdistilled-dogs-1024": 382,
+    "selfdistilled-horses-256": 357,
+}
 
 
 @dataclass(frozen=True)
@@ -33,7 +41,7 @@ class PublicModel:
     """A generator on the web.
 
     Attributes:
-        info: what is shown; `size_bytes` is 0 where nobody says.
+        info: what is shown; `size_bytes` is rounded, and 0 where nobody says.
         url: address of the file; None where only a person can download it.
         page: where a person finds it.
     """
@@ -62,14 +70,23 @@ def as_public(model: PublicModel, found: ModelInfo) -> tuple[ModelInfo, str]:
             f"The file holds a model of {found.resolution} px; “{info.name}” has {info.resolution} px.",
             "Add it under another name with `krita-drag models add FILE --name NAME`.",
         )
-    return replace(info, size_bytes=found.size_bytes), f"{info.title}: {info.licence}\n\n{info.licence_note}\n"
+    info = replace(info, size_bytes=found.size_bytes, margin=found.margin)
+    return info, f"{info.title}: {info.licence}\n\n{info.licence_note}\n"
 
 
 def _entry(
-    name: str, title: str, domain: str, url: str | None, page: str, licence: tuple[str, str], aligned: bool
+    name: str,
+    title: str,
+    domain: str,
+    url: str | None,
+    page: str,
+    licence: tuple[str, str],
+    aligned: bool,
+    margin: int = 0,
 ) -> PublicModel:
-    resolution = int(name.rpartition("-")[2])
-    info = ModelInfo(name, title, "stylegan2", resolution, domain, aligned, *licence, source=url or page, size_bytes=0)
+    resolution, source = int(name.rpartition("-")[2]), url or page
+    size = _SIZES_MB.get(name, 0) * 1_000_000
+    info = ModelInfo(name, title, "stylegan2", resolution, domain, aligned, *licence, source, size, margin)
     return PublicModel(info, url, page)
 
 
@@ -126,12 +143,13 @@ def _self_distilled() -> list[PublicModel]:
 _BY_HAND = [
     _entry(
         "human-1024",
-        "People from head to foot, 1024 x 512 (StyleGAN-Human v2)",
+        "People from head to foot (StyleGAN-Human v2)",
         "people, from head to foot",
         None,
         "https://github.com/stylegan-human/StyleGAN-Human",
         ("non-commercial", _HUMAN_NOTE),
         aligned=False,
+        margin=256,
     ),
     _entry(
         "landscapes-256",

@@ -19,4 +19,5 @@ def save_sample(generator: Generator, path: Path) -> None:
         BadOutput: it cannot be written.
     """
     with torch.no_grad():
-        save_picture(path, Picture(to_uint8(generator.synthesis(generator.sample_w_plus(SEED, PSI)))))
+        image = generator.trim(generator.synthesis(generator.sample_w_plus(SEED, PSI)))
+    save_picture(path, Picture(to_uint8(image)))

@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from krita_drag.wire.errors import BadMask, BadPoints
+from krita_drag.wire.errors import BadMask, BadOption, BadPoints
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -47,17 +47,25 @@ class Session:
         self._best: DragStep | None = None
 
     @classmethod
-    def from_seed(cls, model: Model, seed: int, truncation_psi: float = 0.7) -> Session:
+    def from_seed(cls, model: Model, seed: int, truncation_psi: float = 0.7, class_index: int | None = None) -> Session:
         """Open a generated picture.
 
         Args:
             model: loaded model.
             seed: of the noise; the same seed gives the same picture.
             truncation_psi: 1 for the model's full variety, towards 0 for its average; 0.7 as in DragGAN.
+            class_index: what a conditional model is to draw; None for the first of its classes.
+
+        Raises:
+            BadOption: the model has no such class.
         """
-        w_plus = model.generator.sample_w_plus(seed, truncation_psi)
-        picture = Picture(to_uint8(_render(model, w_plus)))
-        return cls(model, picture, identity_crop(model.generator.resolution), w_plus, generated=True)
+        generator = model.generator
+        if class_index is not None:
+            _check_class(model, class_index)
+        w_plus = generator.sample_w_plus(seed, truncation_psi, class_index or 0)
+        picture = Picture(to_uint8(generator.trim(_render(model, w_plus))))
+        crop = identity_crop(generator.resolution, generator.margin)
+        return cls(model, picture, crop, w_plus, generated=True)
 
     @classmethod
     def from_photo(
@@ -162,11 +170,16 @@ class Session:
             return self.picture
         edited = _render(self.model, self.w_plus)
         if self._generated and self._mask is None:
-            rgb = to_uint8(edited)
+            rgb = to_uint8(self.model.generator.trim(edited))
         else:
             tolerance = GENERATED_TOLERANCE if self._generated else PHOTO_TOLERANCE
             mask = changed_mask(
-                self._rendering_at_start, edited, self._mask, tolerance=tolerance, fade_border=not self._generated
+                self._rendering_at_start,
+                edited,
+                self._mask,
+                tolerance=tolerance,
+                fade_border=not self._generated,
+                margin=self.crop.margin,
             )
             if not self._generated:
                 edited = match_tones(edited, self._rendering_at_start, self._photo)
@@ -200,7 +213,7 @@ def _to_model(pairs: Sequence[Pair], picture: Picture, crop: Crop) -> DragPoints
     check_pairs(list(pairs), *picture.size_wh)
     handles, targets = (crop.to_model(np.array(ends, float)) for ends in zip(*pairs, strict=True))
     for number, ends in enumerate(zip(handles, targets, strict=True), 1):
-        if not all((end >= 0).all() and (end <= crop.resolution).all() for end in ends):
+        if not all(crop.sees(end) for end in ends):
             raise BadPoints(
                 f"Point {number} lies outside the part of the picture that the model sees.",
                 f"Keep handles and targets inside the square with the corners {_corners(crop)}.",
@@ -209,9 +222,17 @@ def _to_model(pairs: Sequence[Pair], picture: Picture, crop: Crop) -> DragPoints
 
 
 def _corners(crop: Crop) -> str:
-    """The corners of the model's square as text, document pixels, clockwise."""
-    corners = crop.to_document(np.array([[0, 0], [1, 0], [1, 1], [0, 1]]) * crop.resolution)
-    return " ".join(f"{x:.0f},{y:.0f}" for x, y in corners)
+    """The corners of what the model sees as text, document pixels, clockwise."""
+    return " ".join(f"{x:.0f},{y:.0f}" for x, y in crop.corners)
+
+
+def _check_class(model: Model, class_index: int) -> None:
+    classes, name = model.generator.c_dim, model.info.name
+    if not 0 <= class_index < classes:
+        raise BadOption(
+            f"The model “{name}” has no class {class_index}.",
+            f"Its classes are 0 to {classes - 1}." if classes else "It draws one kind of picture: leave --class out.",
+        )
 
 
 @torch.no_grad()

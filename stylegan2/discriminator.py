@@ -28,6 +28,7 @@ class DiscriminatorConfig:
         mapping_layers: layers of the label's mapping network (conditional only).
         group_size: pictures per group of the minibatch standard deviation.
         conv_clamp: bound on the activations, None for unbounded.
+        base_width: columns of the 4-high last map; 2 for pictures half as wide as high.
     """
 
     resolution: int
@@ -38,6 +39,7 @@ class DiscriminatorConfig:
     mapping_layers: int = 8
     group_size: int = 4
     conv_clamp: float | None = None
+    base_width: int = 4
 
 
 class DiscriminatorBlock(nn.Module):
@@ -102,11 +104,11 @@ class DiscriminatorEpilogue(nn.Module):
         self.mbstd = MinibatchStdLayer(config.group_size)
         self.conv = Conv2dLayer(channels + 1, channels, 3, activate=True)
         self.conv.conv_clamp = config.conv_clamp
-        self.fc = FullyConnectedLayer(channels * 16, channels)
+        self.fc = FullyConnectedLayer(channels * 4 * config.base_width, channels)
         self.out = FullyConnectedLayer(channels, self.cmap_dim or 1)
 
     def forward(self, x: Tensor, image: Tensor | None, mapped_label: Tensor | None) -> Tensor:
-        """(N, C, 4, 4) -> (N, 1)."""
+        """(N, C, 4, base_width) -> (N, 1)."""
         if self.skip_rgb:
             x = x + self.fromrgb(image)
         x = self.conv(self.mbstd(x))
@@ -130,7 +132,7 @@ class Discriminator(nn.Module):
             self.mapping = MappingNetwork(MappingConfig(0, config.c_dim, self.b4.cmap_dim, config.mapping_layers))
 
     def forward(self, image: Tensor, c: Tensor | None = None) -> Tensor:
-        """Pictures (N, 3, R, R) in [-1, 1] and labels (N, c_dim) -> logits (N, 1)."""
+        """Pictures (N, 3, R, R * base_width / 4) in [-1, 1] and labels (N, c_dim) -> logits (N, 1)."""
         if self.config.c_dim and c is None:
             raise ValueError("this discriminator is conditional: it needs a label c")
         x: Tensor | None = None

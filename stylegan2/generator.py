@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from stylegan2.mapping import MappingConfig, MappingNetwork
 from stylegan2.synthesis import NoiseMode, SynthesisConfig, SynthesisNetwork
-from stylegan2.windows import Windows, crop
+from stylegan2.windows import Windows
 
 STATISTICS_SAMPLES = 20_000
 STATISTICS_SEED = 0
@@ -35,6 +35,7 @@ class Generator(nn.Module, ABC):
     Attributes:
         kind: name of the architecture in model files, such as "stylegan2".
         resolution: side of the square picture, pixels.
+        margin: columns at its left and right that stay grey, as the pictures themselves are narrower; mostly 0.
         z_dim, c_dim, w_dim: lengths of the noise vector, the label (0: unconditional) and one row of w_plus.
         num_ws: rows of w_plus.
         layer_resolutions: for every row of w_plus, the resolution of the (first) convolution that it steers.
@@ -44,6 +45,7 @@ class Generator(nn.Module, ABC):
 
     kind: str
     resolution: int
+    margin: int = 0
     z_dim: int
     c_dim: int
     w_dim: int
@@ -129,15 +131,25 @@ class Generator(nn.Module, ABC):
             w_plus[:, :truncation_cutoff] = self.w_mean.lerp(rows, truncation_psi)
         return w_plus
 
-    def sample_w_plus(self, seed: int, truncation_psi: float = 0.7) -> Tensor:
+    def sample_w_plus(self, seed: int, truncation_psi: float = 0.7, class_index: int = 0) -> Tensor:
         """Draw the latent of one seed, the same on every device.
 
+        Args:
+            seed: of z.
+            truncation_psi: see `mapping`.
+            class_index: 0 to c_dim - 1, what a conditional model draws; others do not read it.
+
         Returns:
-            w_plus, (1, num_ws, w_dim). A conditional model gets its first class.
+            w_plus, (1, num_ws, w_dim).
         """
         z = torch.randn(1, self.z_dim, generator=torch.Generator().manual_seed(seed)).to(self.w_mean)
+        c = torch.eye(self.c_dim)[class_index : class_index + 1].to(z) if self.c_dim else None
         with torch.no_grad():
-            return self.mapping(z, self._default_label(1, z), truncation_psi)
+            return self.mapping(z, c, truncation_psi)
+
+    def trim(self, image: Tensor) -> Tensor:
+        """Cut the margins off pictures. (N, 3, R, R) -> (N, 3, R, R - 2 * margin)."""
+        return image[..., self.margin : self.resolution - self.margin]
 
     @property
     def w_mean(self) -> Tensor:
@@ -198,7 +210,7 @@ class StyleGAN2Generator(Generator):
     """StyleGAN2 (Karras et al. 2020). Parameter names follow the published checkpoints, so those load as they are.
 
     Networks whose pictures are narrower than high (StyleGAN-Human) show them in the middle of a square, between grey
-    margins, so that everybody else deals with squares only.
+    margins, so that everybody else deals with squares only. In feature maps the margins are zero.
     """
 
     kind = "stylegan2"
@@ -221,6 +233,7 @@ class StyleGAN2Generator(Generator):
             MappingConfig(config.z_dim, config.c_dim, config.w_dim, config.mapping_layers)
         )
         self.resolution = config.resolution
+        self.margin = config.resolution * (4 - config.base_width) // 8
         self.z_dim, self.c_dim, self.w_dim = config.z_dim, config.c_dim, config.w_dim
         self.layer_resolutions = self.synthesis_network.layer_resolutions
         self.num_ws = len(self.layer_resolutions)
@@ -235,12 +248,13 @@ class StyleGAN2Generator(Generator):
         return self._squared(image)
 
     def features(self, w_plus: Tensor | Sequence[Tensor], resolution: int, windows: Windows | None = None) -> Tensor:
-        if self.config.base_width == 4:
-            return self.synthesis_network.features(latent_rows(w_plus), resolution, windows)
-        maps = self._squared(self.synthesis_network.features(latent_rows(w_plus), resolution))
-        return maps if windows is None else crop(maps, windows)
+        rows = latent_rows(w_plus)
+        if windows is None:
+            return self._squared(self.synthesis_network.features(rows, resolution))
+        margin = self.margin * resolution // self.resolution
+        return self.synthesis_network.features(rows, resolution, windows.moved(margin))
 
     def _squared(self, x: Tensor) -> Tensor:
         """Put a narrow map or picture into the middle of a square of zeros. (N, C, H, W) -> (N, C, H, H)."""
-        missing = x.shape[2] - x.shape[3]
-        return F.pad(x, (missing // 2, missing - missing // 2)) if missing else x
+        margin = self.margin * x.shape[2] // self.resolution
+        return F.pad(x, (margin, margin)) if margin else x

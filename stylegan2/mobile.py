@@ -95,7 +95,7 @@ class SeparableLayer(nn.Module):
         """Windows grown by one -> windows: (K, in, n + 2, n + 2) -> (K, out, n, n)."""
         noise = win.crop(self.noise[None, None], out)
         x = F.leaky_relu(self._convolve(x, w, padding=0) + noise, 0.2)
-        return win.clear_outside(x, out, self.resolution)
+        return win.clear_outside(x, out, self.resolution, self.resolution)
 
     def _convolve(self, x: Tensor, w: Tensor, padding: int) -> Tensor:
         x = F.conv2d(x * self.affine(w), self.depthwise, padding=padding, groups=x.shape[1])
@@ -107,7 +107,7 @@ class MobileBlock(nn.Module):
 
     def __init__(self, w_dim: int, in_channels: int, out_channels: int, resolution: int) -> None:
         super().__init__()
-        self.resolution = resolution
+        self.resolution = self.width = resolution
         self.up = StyleAffine(w_dim, in_channels, 1.0)
         self.conv1 = SeparableLayer(w_dim, in_channels // 4, out_channels, resolution)
         self.conv2 = SeparableLayer(w_dim, out_channels, out_channels, resolution)

@@ -59,13 +59,13 @@ class SynthesisLayer(nn.Module):
         self, in_channels: int, out_channels: int, w_dim: int, resolution: int, up: bool, base_width: int = 4
     ) -> None:
         super().__init__()
-        self.resolution, self.up = resolution, up
+        self.resolution, self.width, self.up = resolution, resolution * base_width // 4, up
         self.affine = FullyConnectedLayer(w_dim, in_channels, bias_init=1.0)
         self.weight = nn.Parameter(torch.randn(out_channels, in_channels, 3, 3))
         self.bias = nn.Parameter(torch.zeros(out_channels))
         self.noise_strength = nn.Parameter(torch.zeros([]))
         self.noise_const: Tensor
-        self.register_buffer("noise_const", torch.randn(resolution, resolution * base_width // 4))
+        self.register_buffer("noise_const", torch.randn(self.resolution, self.width))
         self.conv_clamp: float | None = None
         self._squared_norms, self._transposed = FrozenCache(squared_norms), FrozenCache(transposed)
 
@@ -107,7 +107,7 @@ class SynthesisLayer(nn.Module):
         else:
             x = F.conv2d(x, self.weight)
         noise = win.crop(self.noise_const[None, None], out) * self.noise_strength  # (K, 1, size, size)
-        return win.clear_outside(self._activate(x, demodulation, noise, gain), out, self.resolution)
+        return win.clear_outside(self._activate(x, demodulation, noise, gain), out, self.resolution, self.width)
 
     def _modulation(self, w: Tensor) -> tuple[Tensor, Tensor]:
         """Scales before and after the convolution, (N, in, 1, 1) and (N, out, 1, 1), equal to modulated weights."""
@@ -157,6 +157,7 @@ class SynthesisBlock(nn.Module):
     def __init__(self, resolution: int, in_channels: int, out_channels: int, config: SynthesisConfig) -> None:
         super().__init__()
         self.resolution: int = resolution
+        self.width: int = resolution * config.base_width // 4
         self.architecture = config.architecture
         self.first = resolution == 4
         w_dim, base_width = config.w_dim, config.base_width
@@ -225,7 +226,7 @@ class SynthesisBlock(nn.Module):
                 (ox + 1 - 2 * ix, oy + 1 - 2 * iy)
                 for (ox, oy), (ix, iy) in zip(out.origins_xy, given.origins_xy, strict=True)
             ]
-            y = y + win.clear_outside(win.trim(skip, offsets, out.size), out, self.resolution)
+            y = y + win.clear_outside(win.trim(skip, offsets, out.size), out, self.resolution, self.width)
         return y
 
 

@@ -36,10 +36,14 @@ class Windows:
         """The windows with `margin` more positions on every side."""
         return Windows(tuple((x - margin, y - margin) for x, y in self.origins_xy), self.size + 2 * margin)
 
-    def within(self, resolution: int) -> bool:
-        """Whether all windows lie inside a map of this resolution."""
-        last = resolution - self.size
-        return all(0 <= x <= last and 0 <= y <= last for x, y in self.origins_xy)
+    def moved(self, dx: int) -> Windows:
+        """The same windows as seen from `dx` positions further right."""
+        return Windows(tuple((x - dx, y) for x, y in self.origins_xy), self.size)
+
+    def within(self, height: int, width: int) -> bool:
+        """Whether all windows lie inside a map of this size."""
+        last_x, last_y = width - self.size, height - self.size
+        return all(0 <= x <= last_x and 0 <= y <= last_y for x, y in self.origins_xy)
 
 
 class Block(Protocol):
@@ -47,7 +51,12 @@ class Block(Protocol):
 
     @property
     def resolution(self) -> int:
-        """Side of the block's output, positions."""
+        """Height of the block's output, positions."""
+        ...
+
+    @property
+    def width(self) -> int:
+        """Width of the block's output, positions."""
         ...
 
     @property
@@ -64,21 +73,23 @@ def crop(dense: Tensor, windows: Windows) -> Tensor:
     """Cut windows out of a map, with zeros outside it.
 
     Args:
-        dense: (1, C, R, R), or (K, C, R, R) with a map of its own for every window.
+        dense: (1, C, H, W), or (K, C, H, W) with a map of its own for every window.
         windows: K windows.
 
     Returns:
         (K, C, size, size).
     """
-    if windows.within(dense.shape[-1]):
+    height, width = dense.shape[-2:]
+    if windows.within(height, width):
         padded, shift = dense, 0
     else:
         shift = windows.size  # a window may touch the map by its last row only
         padded = F.pad(dense, (shift,) * 4)
-    low, high = -shift, dense.shape[-1] + shift - windows.size
+    last_x, last_y = (side + shift - windows.size for side in (width, height))
     parts = []
     for source, (x, y) in zip(padded.expand(len(windows), -1, -1, -1), windows.origins_xy, strict=True):
-        x, y = (min(max(v, low), high) + shift for v in (x, y))  # windows wholly outside stay wholly outside
+        # windows wholly outside stay wholly outside
+        x, y = (min(max(v, -shift), last) + shift for v, last in ((x, last_x), (y, last_y)))
         parts.append(source[:, y : y + windows.size, x : x + windows.size])
     return torch.stack(parts)
 
@@ -91,13 +102,13 @@ def trim(x: Tensor, offsets_xy: Sequence[tuple[int, int]], size: int) -> Tensor:
     return torch.stack([part[:, dy : dy + size, dx : dx + size] for part, (dx, dy) in zip(x, offsets_xy, strict=True)])
 
 
-def clear_outside(x: Tensor, windows: Windows, resolution: int) -> Tensor:
+def clear_outside(x: Tensor, windows: Windows, height: int, width: int) -> Tensor:
     """Set what lies outside the map to zero. (K, C, size, size), any dtype."""
-    if windows.within(resolution):
+    if windows.within(height, width):
         return x
     origins = torch.tensor(windows.origins_xy, device=x.device)  # (K, 2)
     positions = origins[:, :, None] + torch.arange(windows.size, device=x.device)  # (K, 2, size)
-    inside = (positions >= 0) & (positions < resolution)
+    inside = (positions >= 0) & (positions < torch.tensor([[width], [height]], device=x.device))
     return x * (inside[:, 1, :, None] & inside[:, 0, None, :])[:, None].to(x.dtype)
 
 
@@ -115,7 +126,7 @@ def plan(blocks: Sequence[Block], windows: Windows) -> tuple[int, list[Windows]]
     needed = [windows]  # needed[0] belongs to the lowest block
     for block in reversed(blocks[1:]):
         needed.insert(0, block.window_input(needed[0]))
-    dense_costs = [block.macs_per_position * block.resolution**2 for block in blocks]
+    dense_costs = [block.macs_per_position * block.resolution * block.width for block in blocks]
     window_costs = [
         block.macs_per_position * len(windows) * part.size**2 for block, part in zip(blocks, needed, strict=True)
     ]

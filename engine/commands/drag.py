@@ -72,7 +72,7 @@ def _check(options: argparse.Namespace, store: ModelStore) -> Inputs:
     _check_outputs(options)
     info = describe(store, options.model)
     picture = load_picture(options.photo) if options.photo else None
-    size_wh = picture.size_wh if picture else (info.resolution, info.resolution)
+    size_wh = picture.size_wh if picture else info.size_wh
     if options.steps > 0:
         check_pairs(options.points, *size_wh)
     mask = load_mask(options.mask, size_wh) if options.mask else None
@@ -99,7 +99,7 @@ def _open_session(
     options: argparse.Namespace, inputs: Inputs, model: Model, store: ModelStore, progress: Progress
 ) -> Session:
     if inputs.picture is None:
-        return Session.from_seed(model, options.seed, options.psi)
+        return Session.from_seed(model, options.seed, options.psi, options.class_index)
     steps = options.inversion_steps or DEFAULT_STEPS
     with inversion_progress(progress, steps) as on_step:
         pairs = options.points if options.steps > 0 else ()

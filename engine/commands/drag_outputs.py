@@ -103,7 +103,7 @@ def as_dict(outcome: Outcome) -> dict[str, Any]:
     points = zip(outcome.handles, outcome.targets, tracked, strict=True)
     return {
         "model": {"name": session.model.info.name, "resolution": session.model.info.resolution},
-        "source": {"photo": options.photo.name} if options.photo else {"seed": options.seed, "psi": options.psi},
+        "source": {"photo": options.photo.name} if options.photo else _generated_from(options),
         "solver": options.solver,
         "points": [
             {"handle": handle.tolist(), "target": target.tolist(), "tracked": now.tolist()}
@@ -130,6 +130,11 @@ def as_dict(outcome: Outcome) -> dict[str, Any]:
     }
 
 
+def _generated_from(options: argparse.Namespace) -> dict[str, Any]:
+    chosen = {} if options.class_index is None else {"class": options.class_index}
+    return {"seed": options.seed, "psi": options.psi, **chosen}
+
+
 def _reason(outcome: Outcome) -> str:
     if outcome.stopped:
         return "stopped"
@@ -145,7 +150,7 @@ def _report(outcome: Outcome) -> Report:
     steps, distances = outcome.curve()
     info = session.model.info
     facts = [
-        ("model", f"{info.name}, {info.resolution} px"),
+        ("model", f"{info.name}, {info.size_text}"),
         ("solver", options.solver),
         ("picture", options.photo.name[:28] if options.photo else f"seed {options.seed}, psi {options.psi:g}"),
         ("points", str(len(outcome.handles))),
@@ -170,8 +175,7 @@ def _report(outcome: Outcome) -> Report:
 
 def _visible_box(outcome: Outcome) -> tuple[int, int, int, int]:
     """Return the part of the picture that the model sees, document pixels: left, top, right, bottom."""
-    side = outcome.session.model.info.resolution
-    corners = outcome.session.crop.to_document(np.array([[0, 0], [side, 0], [0, side], [side, side]], dtype=float))
+    corners = outcome.session.crop.corners
     height, width = outcome.before.rgb.shape[:2]
     low = np.floor(corners.min(axis=0)).clip(0, [width - 1, height - 1])
     high = np.ceil(corners.max(axis=0)).clip(low + 1, [width, height])
@@ -183,18 +187,19 @@ def _write_frames(outcome: Outcome, progress: Progress) -> None:
     options, session = outcome.options, outcome.session
     latents = [step.w_plus for step in outcome.history] or [session.w_start]
     places = [step.handles for step in outcome.history] or [no_points()]
-    handles, targets = places[0], session.crop.to_model(outcome.targets)
+    generator, margin = session.model.generator, (session.crop.margin, 0)
+    handles, targets = places[0] - margin, session.crop.to_model(outcome.targets) - margin
     frames: list[Image.Image] = []
     _make_folder(options)
     chosen = chosen_steps(len(latents), options.frame_every)
     with progress.steps("pictures", len(chosen)) as bar:
         for number in chosen:
             with torch.no_grad():
-                picture = Image.fromarray(to_uint8(session.model.generator.synthesis(latents[number])))
+                picture = Image.fromarray(to_uint8(generator.trim(generator.synthesis(latents[number]))))
             if options.frames:
                 save_image(options.frames / f"step_{number:04d}.png", picture)
             if options.gif:
-                frames.append(gif_frame(picture, Markers(handles, targets, places[number])))
+                frames.append(gif_frame(picture, Markers(handles, targets, places[number] - margin)))
             bar.update()
     if options.gif:
         save_gif(options.gif, frames)

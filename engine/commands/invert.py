@@ -32,10 +32,11 @@ def run(options: argparse.Namespace) -> int:
     with stop_on_interrupt() as stop, inversion_progress(progress, steps, stop) as on_step:
         inversion = invert(picture, model, crop, steps=steps, on_step=on_step)
     with torch.no_grad():
-        drawn = to_uint8(model.generator.synthesis(inversion.w_plus))
+        drawn = to_uint8(model.generator.trim(model.generator.synthesis(inversion.w_plus)))
     save_picture(options.output, Picture(drawn, icc_profile=picture.icc_profile))
     if options.aligned:
-        save_picture(options.aligned, Picture(crop.extract(picture.rgb), icc_profile=picture.icc_profile))
+        seen = crop.extract(picture.rgb)[:, crop.margin : crop.resolution - crop.margin]
+        save_picture(options.aligned, Picture(seen, icc_profile=picture.icc_profile))
     notes = [*picture.notes, *crop_notes, *inversion.notes]
     if options.json:
         save_text(options.json, to_json(_as_dict(options, inversion, notes, stop.wanted)))

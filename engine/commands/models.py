@@ -45,7 +45,7 @@ def _list(store: ModelStore) -> None:
     width = max([len(name) for name in known], default=0)
     for name, info in sorted(known.items(), key=lambda item: (item[0] not in installed, item[0])):
         state = "installed" if name in installed else _how_to_get(info)
-        print(f"{name:{width}}  {info.resolution:>4} px  {state:<18}  {info.title} ({info.licence})")
+        print(f"{name:{width}}  {info.size_text:>13}  {state:<18}  {info.title} ({info.licence})")
     if not known:
         print("No models yet: krita-drag models add FILE.")
 
@@ -69,7 +69,7 @@ def _use_proxy(proxy: str | None) -> None:
 def _add(store: ModelStore, options: argparse.Namespace) -> None:
     info = store.add(options.file, options.name, half=options.fp16)
     announce_licence(info)
-    print(f"added {info.name}: {info.kind}, {info.resolution} px, domain: {info.domain}")
+    print(f"added {info.name}: {info.kind}, {info.size_text}, domain: {info.domain}")
     print(f"what it draws: {store.root / 'models' / info.name / SAMPLE}")
 
 
@@ -81,7 +81,9 @@ def _inspect(report: dict[str, Any]) -> None:
     print(f"format        {report['format']}")
     print(f"architecture  {report['kind']}, {config.get('architecture', 'as published')}")
     print(f"picture       {report['width']} x {report['resolution']} px")
-    print(f"latent        {report['rows']} rows of {config.get('w_dim')}, label of {config.get('c_dim', 0)}")
+    classes = config.get("c_dim", 0)
+    print(f"latent        {report['rows']} rows of {config.get('w_dim')}")
+    print("classes       " + (f"{classes}, told apart by `drag --class`, from 0 on" if classes else "none"))
     print(f"channels      {', '.join(str(count) for count in _values(config.get('channels', [])))}")
     print("clamp         " + (f"{clamp:g} from {config['fp16_resolution']} px" if clamp else "none"))
     print(f"domain        {report['domain']}, {alignment} (told from names)")

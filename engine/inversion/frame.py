@@ -22,7 +22,7 @@ def find_crop(picture: Picture, model: Model, store: ModelStore) -> tuple[Crop, 
     Raises:
         NetworkBlocked, ModelCorrupt: the detector's weights cannot be had.
     """
-    centre = centre_crop(*picture.size_wh, model.generator.resolution)
+    centre = centre_crop(*picture.size_wh, model.generator.resolution, model.generator.margin)
     if not model.info.aligned:
         return centre, ()
     faces = FaceDetector(store.detector_path()).detect(picture.rgb)

@@ -79,15 +79,18 @@ def discriminator_config(tensors: Tensors, conv_clamp: float | None = None, grou
     if "mapping.embed.weight" in tensors:
         cmap_dim, c_dim = _shape(tensors, "mapping.embed.weight", 2)
     channels = {r: _shape(tensors, f"b{r}.conv0.weight", 4)[0] for r in resolutions}
+    last_channels = _shape(tensors, "b4.conv.weight", 4)[0]
+    is_narrow = _shape(tensors, "b4.fc.weight", 2)[1] == last_channels * 8
     return DiscriminatorConfig(
         resolution=resolutions[-1],
-        channels={4: _shape(tensors, "b4.conv.weight", 4)[0]} | channels,
+        channels={4: last_channels} | channels,
         architecture=_discriminator_architecture(tensors),
         c_dim=c_dim,
         cmap_dim=cmap_dim or None,
         mapping_layers=_count(tensors, r"mapping\.fc(\d{1,2})\.weight") if c_dim else 0,
         group_size=group_size,
         conv_clamp=conv_clamp,
+        base_width=2 if is_narrow else 4,
     )
 
 

@@ -26,10 +26,15 @@ def randomised(generator: Generator) -> Generator:
 def build(kind: str) -> Generator:
     if kind == "mobile":
         return randomised(MobileStyleGAN(MobileConfig(16, 16, (16, 16, 16, 8, 8), 2)))
-    return randomised(StyleGAN2Generator(StyleGAN2Config(16, 0, 16, RESOLUTION, CHANNELS, kind, 2)))  # type: ignore[arg-type]
+    architecture, _, narrow = kind.partition(" ")
+    return randomised(
+        StyleGAN2Generator(
+            StyleGAN2Config(16, 0, 16, RESOLUTION, CHANNELS, architecture, 2, base_width=2 if narrow else 4)  # type: ignore[arg-type]
+        )
+    )
 
 
-GENERATORS = {kind: build(kind) for kind in ("orig", "skip", "resnet", "mobile")}
+GENERATORS = {kind: build(kind) for kind in ("orig", "skip", "resnet", "skip narrow", "resnet narrow", "mobile")}
 origins = st.tuples(st.integers(-9, RESOLUTION + 3), st.integers(-9, RESOLUTION + 3))
 
 
@@ -52,11 +57,29 @@ def test_gradients_equal(kind: str) -> None:
     w_plus = torch.randn(1, generator.num_ws, 16, generator=torch.Generator().manual_seed(3)).double()
     w_plus.requires_grad_(True)
     resolution = generator.feature_resolutions[-1]
-    windows = Windows(((3, 11), (-2, 20)), 6)
+    windows = Windows(((14, 11), (-2, 20)), 6)
     (dense,) = torch.autograd.grad(crop(generator.features(w_plus, resolution), windows).square().sum(), w_plus)
     (cropped,) = torch.autograd.grad(generator.features(w_plus, resolution, windows).square().sum(), w_plus)
     assert torch.allclose(dense, cropped, rtol=1e-8, atol=1e-10)
     assert dense.abs().max() > 0
+
+
+@pytest.mark.parametrize("kind", ["skip narrow", "resnet narrow"])
+def test_narrow_maps_are_computed_in_windows(kind: str) -> None:
+    """In the middle of a square of zeros, and no block above the first few is ever computed in full."""
+    generator = GENERATORS[kind]
+    w_plus = torch.randn(1, generator.num_ws, 16, generator=torch.Generator().manual_seed(5)).double()
+    dense = generator.features(w_plus, 64)
+    assert dense.shape == (1, CHANNELS[64], 64, 64) and generator.margin == 16
+    assert dense[..., :16].abs().max() == dense[..., 48:].abs().max() == 0 < dense[..., 16:48].abs().min()
+    blocks = generator.synthesis_network.blocks  # type: ignore[union-attr]
+    heights = []
+    hooks = [block.register_forward_hook(lambda *args: heights.append(args[-1].shape[2])) for block in blocks]
+    windows = Windows(((14, 30),), 6)
+    assert torch.allclose(generator.features(w_plus, 64, windows), crop(dense, windows), atol=1e-9)
+    for hook in hooks:
+        hook.remove()
+    assert max(heights) < 64
 
 
 def test_crop_pads_with_zeros() -> None:
