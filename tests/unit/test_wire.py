@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from krita_drag.wire.codec import MAX_FRAME, MAX_HEADER, decode, encode
-from krita_drag.wire.errors import BadFrame, BadPoints, Busy, KritaDragError, TooLarge, VersionMismatch
+from krita_drag.wire.errors import BadFrame, BadPoints, Busy, KritaDragError, ProtocolError, TooLarge, VersionMismatch
 from krita_drag.wire.messages import (
     BY_TYPE,
     SPEAKS,
@@ -180,6 +180,18 @@ def test_frames_that_do_not_fit_are_refused(frames: Any) -> None:
     if isinstance(frames, list) and len(frames) == 2:
         with pytest.raises(BadFrame, match="two frames"):
             decode(packed(header, bytes(16), bytes(16)))
+
+
+def test_a_refusal_names_the_request_when_it_can() -> None:
+    for header, expected in (
+        ({"v": 1, "t": "undo", "id": RID}, RID),
+        ({"v": 9, "t": "undo", "id": RID, "sid": SID}, RID),
+        ({"v": 1, "t": "nonsense", "id": RID}, RID),
+        ({"v": 1, "t": "undo", "id": 5, "sid": SID}, None),
+    ):
+        with pytest.raises(ProtocolError) as refused:
+            decode(packed(header))
+        assert refused.value.re == expected
 
 
 def test_limits_of_size() -> None:

@@ -5,12 +5,14 @@ Whatever a peer sends, `decode` returns a valid message or raises a `ProtocolErr
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import TYPE_CHECKING, Any
 
-from .errors import BadFrame, TooLarge, VersionMismatch
+from .errors import BadFrame, ProtocolError, TooLarge, VersionMismatch
 from .fields import Frame, Name
 from .messages import BY_TYPE, SPEAKS, VERSION, Message
+from .vocabulary import ID
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,13 +55,19 @@ def decode(parts: Sequence[Buffer]) -> Message:
         BadFrame: they hold no message of the specification.
         TooLarge: a limit is exceeded.
         VersionMismatch: the peer speaks a version that this side does not.
+        All of them say in `re` which request they refuse, when that could be read.
     """
     if not 1 <= len(parts) <= 1 + MAX_FRAMES:
         raise BadFrame(f"A message has 1 to {1 + MAX_FRAMES} parts, not {len(parts)}.")
     header = _read_header(parts[0])
-    kind = _find_kind(header)
-    given = {**header, **_read_frames(header.get("frames", []), parts[1:])}
-    message: Message = kind.from_plain(given, f"“{kind.type}”")
+    try:
+        kind = _find_kind(header)
+        given = {**header, **_read_frames(header.get("frames", []), parts[1:])}
+        message: Message = kind.from_plain(given, f"“{kind.type}”")
+    except ProtocolError as refused:
+        with contextlib.suppress(BadFrame):
+            refused.re = ID.check(header.get("id"), "id")  # so that the answer can end the request
+        raise
     return message
 
 

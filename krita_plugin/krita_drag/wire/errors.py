@@ -44,7 +44,13 @@ class KritaDragError(Exception):
 
 
 class ProtocolError(KritaDragError):
-    """The two sides do not understand each other."""
+    """The two sides do not understand each other.
+
+    Attributes:
+        re: id of the request in the message that was refused, when that much of it could be read.
+    """
+
+    re: str | None = None
 
 
 class VersionMismatch(ProtocolError):

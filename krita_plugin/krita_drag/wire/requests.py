@@ -256,7 +256,7 @@ class Cancel(Message):
 
 @dataclasses.dataclass(frozen=True)
 class Credit(Message):
-    """Say how many progress and preview events the client can take now."""
+    """Say how many previews the client can take now."""
 
     type: ClassVar[str] = "credit"
     sid: str = field(ID, SID_SAYS)
