@@ -34,6 +34,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_drag(commands, common)
     _add_invert(commands, common)
     _add_models(commands, common)
+    _add_serve(commands, common)
     doctor = commands.add_parser("doctor", parents=[common], help="say what is installed and what is wrong")
     doctor.add_argument("--json", action="store_true", help="print JSON instead of text")
     return parser
@@ -136,14 +137,49 @@ def _add_models(commands: argparse._SubParsersAction[argparse.ArgumentParser], c
     remove.add_argument("name", metavar="NAME")
 
 
-def _add_model_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME", help="generator (default: %(default)s)")
+def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
+    parser = commands.add_parser(
+        "serve",
+        parents=[common],
+        help="run the engine for Krita, here or for the studio",
+        description="Run the engine until Ctrl-C, SIGTERM or the end of --owner. Clients find it by the file "
+        "connection.json in its folder; see docs/operations.md.",
+    )
+    parser.add_argument(
+        "--bind",
+        default="127.0.0.1",
+        metavar="ADDRESS",
+        help="HOST or HOST:PORT to listen on (default: %(default)s, a port that is free)",
+    )
+    parser.add_argument("--folder", type=Path, metavar="DIR", help="keys, log and sessions (default: the user's own)")
+    parser.add_argument("--owner", type=_positive_id, metavar="PID", help="leave when this process ends")
+    _add_device(parser)
+    parser.add_argument(
+        "--memory", type=_positive, metavar="MB", help="most that the worker may allocate (default: no limit; Linux)"
+    )
+    parser.add_argument(
+        "--suspend-after",
+        type=_seconds,
+        default=15.0,
+        metavar="SECONDS",
+        help="set the sessions of a client aside when it is silent for so long (default: %(default)s)",
+    )
+    parser.add_argument("--status", action="store_true", help="ask the running engine how it is, and leave")
+    parser.add_argument("--json", action="store_true", help="print the status as JSON")
+
+
+def _add_device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--device",
         choices=("auto", "cpu", "cuda", "mps"),
         default="auto",
         help="where to compute (default: the GPU if there is one)",
     )
+
+
+def _add_model_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME", help="generator (default: %(default)s)")
+    _add_device(parser)
     parser.add_argument("--quiet", action="store_true", help="no progress and no remarks")
 
 
@@ -170,6 +206,20 @@ def _count(text: str) -> int:
 
 def _positive(text: str) -> int:
     return _whole(text, 1, 100_000)
+
+
+def _positive_id(text: str) -> int:
+    return _whole(text, 1, 2**31 - 1)
+
+
+def _seconds(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from error
+    if not 0.1 <= number <= 3600:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0.1 and 3600")
+    return number
 
 
 def _seed(text: str) -> int:

@@ -16,6 +16,9 @@ from krita_drag.wire.errors import InstallError, KritaDragError, OutOfMemory
 from engine.arguments import FAILED, STOPPED, build_parser
 from engine.torch_check import require_torch
 
+# the doctor lives to tell what is wrong with torch, and the gateway leaves it to the worker
+WITHOUT_TORCH = ("doctor", "serve")
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
@@ -32,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")  # no name of a file may break an old terminal
     options = build_parser().parse_args(arguments)
     try:
-        if options.command != "doctor":  # the doctor lives to tell what is wrong with torch
+        if options.command not in WITHOUT_TORCH:
             require_torch()
         command = importlib.import_module(f"engine.commands.{options.command}")
         code: int = command.run(options)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 RETRY_S = 0.2
 
@@ -28,6 +29,19 @@ else:
         except BlockingIOError:
             return False
         return True
+
+
+def try_hold(path: Path) -> IO[str] | None:
+    """Take the lock file `path` for as long as the returned file is open; None when another process holds it.
+
+    Raises:
+        OSError: the file cannot be created.
+    """
+    file = path.open("a")
+    if _try_lock(file.fileno()):
+        return file
+    file.close()
+    return None
 
 
 @contextmanager

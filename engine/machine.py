@@ -24,6 +24,15 @@ def processors() -> int:
     return os.cpu_count() or 1
 
 
+def resident_mb(pid: int) -> float:
+    """Return the memory that a process holds, MB; 0 where the system does not tell (Linux does)."""
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
+    except (OSError, ValueError, IndexError):
+        return 0.0
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
 def _unix_memory() -> int | None:
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
