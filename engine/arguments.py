@@ -10,6 +10,8 @@ from engine.points import Pair, parse_pair
 
 DEFAULT_MODEL = "faces"
 DEFAULT_DRAG_STEPS = 300
+PRESETS = ("fast", "balanced", "best")  # those of engine.inversion, which is slow to load
+DEFAULT_PRESET = "balanced"
 
 FAILED = 1
 STOPPED = 130  # as shells report a command that Ctrl-C ended
@@ -80,7 +82,7 @@ def _add_drag(commands: argparse._SubParsersAction[argparse.ArgumentParser], com
         metavar="N",
         help="what a conditional model draws for a seed, counted from 0 (default: 0)",
     )
-    _add_inversion_steps(parser, "--inversion-steps")
+    _add_inversion_options(parser, "--inversion-steps")
     _add_drag_outputs(parser)
 
 
@@ -111,7 +113,7 @@ def _add_invert(commands: argparse._SubParsersAction[argparse.ArgumentParser], c
     )
     parser.add_argument("photo", type=Path, metavar="PHOTO", help="picture to look for")
     _add_model_options(parser)
-    _add_inversion_steps(parser, "--steps", dest="inversion_steps")
+    _add_inversion_options(parser, "--steps")
     parser.add_argument(
         "-o", "--output", type=Path, required=True, metavar="RECONSTRUCTION.png", help="what the model draws"
     )
@@ -183,13 +185,19 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quiet", action="store_true", help="no progress and no remarks")
 
 
-def _add_inversion_steps(parser: argparse.ArgumentParser, flag: str, dest: str | None = None) -> None:
+def _add_inversion_options(parser: argparse.ArgumentParser, steps_flag: str) -> None:
     parser.add_argument(
-        flag,
-        dest=dest or "inversion_steps",
+        "--preset",
+        choices=PRESETS,
+        default=DEFAULT_PRESET,
+        help="how much work to put into finding the photo in the model (default: %(default)s)",
+    )
+    parser.add_argument(
+        steps_flag,
+        dest="inversion_steps",
         type=_positive,
         metavar="N",
-        help="steps of finding the photo in the model (default: what the model needs)",
+        help="steps of that (default: those of the preset)",
     )
 
 

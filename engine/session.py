@@ -16,8 +16,7 @@ from engine.composite import GENERATED_TOLERANCE, PHOTO_TOLERANCE, changed_mask,
 from engine.device import memory_guard
 from engine.drag import DEFAULT_SOLVER, DEFAULT_STEPS, DragPoints, DragStep, drag
 from engine.images import Picture, to_tensor, to_uint8
-from engine.inversion import DEFAULT_STEPS as DEFAULT_INVERSION_STEPS
-from engine.inversion import InversionStep, find_crop, invert
+from engine.inversion import DEFAULT_PRESET, InversionStep, find_crop, invert
 from engine.models import Model, ModelStore
 from engine.points import Pair, check_pairs
 
@@ -26,7 +25,7 @@ class Session:
     """A picture, the square of it that the model sees, its latent, and what drags have made of it.
 
     Attributes:
-        model: the generator and what is known about it.
+        model: the generator, for a photo with weights tuned to it, and what is known about it.
         picture: the picture as it was opened; never changed.
         crop: the square that the model sees.
         w_start: latent of that square, (1, num_ws, w_dim).
@@ -75,7 +74,8 @@ class Session:
         store: ModelStore,
         *,
         pairs: Sequence[Pair] = (),
-        steps: int = DEFAULT_INVERSION_STEPS,
+        preset: str = DEFAULT_PRESET,
+        steps: int | None = None,
         on_step: Callable[[InversionStep], bool | None] | None = None,
     ) -> Session:
         """Open a photo or painting: find what the model knows in it, and its latent.
@@ -85,7 +85,8 @@ class Session:
             picture: upright picture.
             store: where the face detector's weights are.
             pairs: what is going to be dragged, if known: checked before the long work.
-            steps: of the inversion.
+            preset: how much work to put into the inversion, key of `engine.inversion.PRESETS`.
+            steps: of the inversion; None for the preset's own number.
             on_step: told after every step; returning False stops there and keeps the best so far.
 
         Raises:
@@ -95,9 +96,9 @@ class Session:
         crop, notes = find_crop(picture, model, store)
         if pairs:
             _to_model(pairs, picture, crop)
-        inversion = invert(picture, model, crop, steps=steps, on_step=on_step)
+        inversion = invert(picture, model, crop, preset=preset, steps=steps, on_step=on_step)
         notes = (*picture.notes, *notes, *inversion.notes)
-        return cls(model, picture, crop, inversion.w_plus, generated=False, notes=notes)
+        return cls(inversion.model(model), picture, crop, inversion.w_plus, generated=False, notes=notes)
 
     def drag(
         self,

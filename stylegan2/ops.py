@@ -68,6 +68,10 @@ class FrozenCache:
         self._stamp: tuple[int, int] | None = None
         self._value: Tensor | None = None
 
+    def __deepcopy__(self, memo: dict[int, object]) -> FrozenCache:
+        """Start empty-handed: the copy may stand beside another parameter."""
+        return FrozenCache(self._derive)
+
     def __call__(self, parameter: Tensor) -> Tensor:
         """Return the derived tensor, with a gradient where the parameter wants one."""
         if parameter.requires_grad:

@@ -15,7 +15,7 @@ from engine.commands.common import describe, inversion_progress, open_model, say
 from engine.commands.drag_outputs import Outcome, write_extras
 from engine.drag import DEFAULT_SOLVER, SOLVERS
 from engine.images import Picture, load_mask, load_picture, save_picture
-from engine.inversion import DEFAULT_STEPS
+from engine.inversion import find_preset
 from engine.models import Model, ModelInfo, ModelStore
 from engine.outputs import PICTURES, check_distinct, check_file, check_folder
 from engine.points import check_pairs
@@ -100,10 +100,12 @@ def _open_session(
 ) -> Session:
     if inputs.picture is None:
         return Session.from_seed(model, options.seed, options.psi, options.class_index)
-    steps = options.inversion_steps or DEFAULT_STEPS
-    with inversion_progress(progress, steps) as on_step:
+    preset, steps = options.preset, options.inversion_steps
+    with inversion_progress(progress, find_preset(preset, steps).steps) as on_step:
         pairs = options.points if options.steps > 0 else ()
-        return Session.from_photo(model, inputs.picture, store, pairs=pairs, steps=steps, on_step=on_step)
+        return Session.from_photo(
+            model, inputs.picture, store, pairs=pairs, preset=preset, steps=steps, on_step=on_step
+        )
 
 
 def _drag(session: Session, options: argparse.Namespace, mask: NDArray[np.float32] | None, progress: Progress) -> bool:

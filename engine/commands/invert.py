@@ -12,7 +12,7 @@ from engine import __version__
 from engine.arguments import STOPPED
 from engine.commands.common import describe, inversion_progress, open_model, save_text, say_notes
 from engine.images import Picture, load_picture, save_picture, to_uint8
-from engine.inversion import DEFAULT_STEPS, Inversion, find_crop, invert
+from engine.inversion import Inversion, find_crop, find_preset, invert
 from engine.models import ModelStore
 from engine.outputs import PICTURES, check_distinct, check_file, to_json
 from engine.progress import Progress, stop_on_interrupt
@@ -28,11 +28,13 @@ def run(options: argparse.Namespace) -> int:
     model = open_model(store, info, options.device, progress, for_photo=True)
     crop, crop_notes = find_crop(picture, model, store)
     say_notes([*picture.notes, *crop_notes], progress)  # before the wait: "no face found" may be reason to stop it
-    steps = options.inversion_steps or DEFAULT_STEPS
-    with stop_on_interrupt() as stop, inversion_progress(progress, steps, stop) as on_step:
-        inversion = invert(picture, model, crop, steps=steps, on_step=on_step)
+    preset, steps = options.preset, options.inversion_steps
+    total = find_preset(preset, steps).steps
+    with stop_on_interrupt() as stop, inversion_progress(progress, total, stop) as on_step:
+        inversion = invert(picture, model, crop, preset=preset, steps=steps, on_step=on_step)
     with torch.no_grad():
-        drawn = to_uint8(model.generator.trim(model.generator.synthesis(inversion.w_plus)))
+        generator = inversion.model(model).generator
+        drawn = to_uint8(generator.trim(generator.synthesis(inversion.w_plus)))
     save_picture(options.output, Picture(drawn, icc_profile=picture.icc_profile))
     if options.aligned:
         seen = crop.extract(picture.rgb)[:, crop.margin : crop.resolution - crop.margin]
@@ -64,6 +66,8 @@ def _as_dict(options: argparse.Namespace, inversion: Inversion, notes: list[str]
     return {
         "model": options.model,
         "source": {"photo": options.photo.name},
+        "preset": options.preset,
+        "tuned_weights": sum(delta.numel() for delta in inversion.deltas.values()),
         "loss": float(inversion.loss),
         "steps": inversion.steps,
         "stopped": stopped,

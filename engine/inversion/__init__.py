@@ -1,7 +1,19 @@
 """From a photo to a latent: where the model's square lies in it, and what the model must be told to draw it."""
 
 from engine.inversion.frame import find_crop
-from engine.inversion.invert import DEFAULT_STEPS, Inversion, invert
-from engine.inversion.project import InversionStep
+from engine.inversion.invert import Inversion, drive, invert, inverting
+from engine.inversion.presets import DEFAULT_PRESET, PRESETS, Preset, find_preset
+from engine.inversion.steps import InversionStep
 
-__all__ = ["DEFAULT_STEPS", "Inversion", "InversionStep", "find_crop", "invert"]
+__all__ = [
+    "DEFAULT_PRESET",
+    "PRESETS",
+    "Inversion",
+    "InversionStep",
+    "Preset",
+    "drive",
+    "find_crop",
+    "find_preset",
+    "invert",
+    "inverting",
+]

@@ -1,25 +1,29 @@
-"""The inversion of one photo, from start to end."""
+"""The inversion of one photo, from start to end: latent, then weights."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import numpy as np
 import torch
-from krita_drag.wire.errors import BadOption, InversionFailed
+from krita_drag.wire.errors import InversionFailed
 from torch import Tensor
 
 from engine.align import Crop
 from engine.device import memory_guard
 from engine.images import Picture, to_tensor
-from engine.inversion.losses import PyramidLoss
-from engine.inversion.project import InversionStep, Projection
+from engine.inversion.forecast import Forecast
+from engine.inversion.losses import PyramidLoss, face_weight
+from engine.inversion.presets import DEFAULT_PRESET, Preset, find_preset
+from engine.inversion.project import Projection
+from engine.inversion.steps import InversionStep
+from engine.inversion.tuned import with_deltas
+from engine.inversion.tuning import PivotalTuning
 from engine.models import Model
-
-DEFAULT_STEPS = 200
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,7 @@ class Inversion:
         loss: its distance to the photo, measured on a full rendering.
         steps: steps made.
         seconds: time they took.
+        deltas: offsets of the generator's weights for this photo, by name; empty without tuning.
         notes: sentences for the user.
     """
 
@@ -40,7 +45,12 @@ class Inversion:
     loss: float
     steps: int
     seconds: float
+    deltas: Mapping[str, Tensor] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+    def model(self, model: Model) -> Model:
+        """A model with this photo's weights, which shares all others with the given one and leaves it untouched."""
+        return replace(model, generator=with_deltas(model.generator, self.deltas))
 
 
 def invert(
@@ -48,43 +58,107 @@ def invert(
     model: Model,
     crop: Crop,
     *,
-    steps: int = DEFAULT_STEPS,
+    preset: str = DEFAULT_PRESET,
+    steps: int | None = None,
     on_step: Callable[[InversionStep], bool | None] | None = None,
 ) -> Inversion:
-    """Find the latent that draws what a photo shows in a square; the same input gives the same latent.
+    """Find what makes a model draw what a photo shows in a square; the same input gives the same result.
+
+    Args:
+        picture, model, crop, preset, steps: as for `inverting`.
+        on_step: told after every step; returning False stops there and keeps the best so far.
+
+    Raises:
+        BadOption, InversionFailed, OutOfMemory: as for `inverting`.
+    """
+    return drive(inverting(picture, model, crop, preset=preset, steps=steps), on_step)
+
+
+@torch.enable_grad()
+def inverting(
+    picture: Picture, model: Model, crop: Crop, *, preset: str = DEFAULT_PRESET, steps: int | None = None
+) -> Generator[InversionStep, bool | None, Inversion]:
+    """As `invert`, one step each time one is asked for; sending False ends it with the best so far.
 
     Args:
         picture: upright picture; what is transparent does not count.
         model: loaded model.
         crop: the square.
-        steps: more are better and slower; most are cheap, every tenth renders in full.
-        on_step: told after every step; returning False stops there and keeps the best so far.
+        preset: key of `engine.inversion.presets.PRESETS`.
+        steps: share these out over the preset's stages instead of its own number.
+
+    Yields:
+        The state after every step.
+
+    Returns:
+        What was found.
 
     Raises:
-        BadOption: fewer steps than one.
+        BadOption: fewer steps than one, or no such preset.
         InversionFailed: the search left the numbers, or the square shows nothing of the picture.
         OutOfMemory: the device's memory does not suffice.
     """
-    if steps < 1:
-        raise BadOption("An inversion takes at least one step.", f"The usual number is {DEFAULT_STEPS}.")
+    plan = find_preset(preset, steps)
     began = time.perf_counter()
-    generator = model.generator
-    opaque = np.full(picture.rgb.shape[:2], 255, np.uint8) if picture.alpha is None else picture.alpha
-    weight = torch.from_numpy(crop.extract(opaque).astype(np.float32) / 255)[None, None].to(generator.w_mean)
-    if not weight.any():
-        raise InversionFailed("The part that the model would see is empty.", "Choose a picture with something in it.")
-    target = to_tensor(crop.extract(picture.rgb)).to(generator.w_mean)
     best: InversionStep | None = None
     done = 0
-    with memory_guard(generator.w_mean.device), torch.enable_grad():
-        for step in Projection(generator, PyramidLoss(target, weight)).run(steps):
+    with memory_guard(model.generator.w_mean.device):
+        loss = _loss(picture, model, crop)
+        forecast = Forecast(model.generator, plan)
+        for step in _search(model, loss, plan):
             done = step.step
             if not math.isfinite(step.loss):
                 break
             if step.exact and (best is None or step.loss < best.loss):
                 best = step
-            if on_step is not None and on_step(step) is False:
+            if (yield replace(step, seconds_left=forecast.seconds_left(done))) is False:
                 break
     if best is None:
         raise InversionFailed("No latent was found that draws this picture.", "Try another picture or model.")
-    return Inversion(best.w_plus, crop, best.loss, done, time.perf_counter() - began)
+    return Inversion(best.w_plus, crop, best.loss, done, time.perf_counter() - began, best.deltas)
+
+
+def _search(model: Model, loss: PyramidLoss, plan: Preset) -> Iterator[InversionStep]:
+    """Move the latent, then tune the weights around the best latent found."""
+    pivot: InversionStep | None = None
+    for step in Projection(model.generator, loss).run(plan.latent, plan.steps):
+        if step.exact and (pivot is None or step.loss < pivot.loss):
+            pivot = step
+        yield step
+    assert pivot is not None
+    tuning, done = PivotalTuning(model.generator, pivot.w_plus, loss), plan.latent
+    for px, steps in plan.tuning:
+        yield from tuning.run(px, range(done + 1, done + steps + 1), plan.steps)
+        done += steps
+
+
+def _loss(picture: Picture, model: Model, crop: Crop) -> PyramidLoss:
+    like = model.generator.w_mean
+    opaque = np.full(picture.rgb.shape[:2], 255, np.uint8) if picture.alpha is None else picture.alpha
+    weight = torch.from_numpy(crop.extract(opaque).astype(np.float32) / 255)[None, None].to(like)
+    if not weight.any():
+        raise InversionFailed("The part that the model would see is empty.", "Choose a picture with something in it.")
+    if model.info.aligned:
+        weight = weight * face_weight(crop.resolution).to(like)
+    return PyramidLoss(to_tensor(crop.extract(picture.rgb)).to(like), weight)
+
+
+Step = TypeVar("Step")
+Result = TypeVar("Result")
+
+
+def drive(work: Generator[Step, bool | None, Result], on_step: Callable[[Step], bool | None] | None = None) -> Result:
+    """Run work that yields its steps to its end.
+
+    Args:
+        work: ends early, with the best so far, when it is sent False.
+        on_step: told every step; its answer is sent.
+    """
+    answer: bool | None = None
+    while True:
+        try:
+            step = work.send(answer)
+        except StopIteration as end:
+            result: Result = end.value
+            return result
+        answer = None if on_step is None else on_step(step)

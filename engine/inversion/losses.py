@@ -9,6 +9,8 @@ from torch import Tensor
 FINEST_PX, COARSEST_PX = 256, 16  # levels of the pyramid; finer detail is noise to the latent
 WINDOW_PX = 7  # side of the windows in which structure is compared, pixels of each level
 STABILITY = 0.01  # variance (of values in [-1, 1]) below which a window counts as flat
+FACE_WEIGHT = 4.0  # of the middle of an aligned face; its surroundings have 1
+FACE_CENTRE_XY, FACE_HALF_AXES = (0.5, 0.58), (0.2, 0.22)  # fractions of the picture's side
 COLOUR_WEIGHT, STRUCTURE_WEIGHT = 1.0, 1.0
 
 
@@ -21,7 +23,7 @@ class PyramidLoss:
 
     Args:
         target: the photo as the model sees it, (1, 3, R, R) in [-1, 1].
-        weight: how much each pixel counts, (1, 1, R, R) in [0, 1], not all 0.
+        weight: how much each pixel counts, (1, 1, R, R), not negative, not all 0.
     """
 
     def __init__(self, target: Tensor, weight: Tensor) -> None:
@@ -39,6 +41,14 @@ class PyramidLoss:
         """
         distances = [level.distance(rendering) for level in self._levels if level.size <= rendering.shape[-1]]
         return torch.stack(distances).mean()
+
+
+def face_weight(resolution: int) -> Tensor:
+    """How much the pixels of an aligned face count, (1, 1, R, R): what tells people apart more than what is around."""
+    position = (torch.arange(resolution) + 0.5) / resolution
+    (x, y), (width, height) = FACE_CENTRE_XY, FACE_HALF_AXES
+    radius = ((position[None, :] - x) / width).square() + ((position[:, None] - y) / height).square()
+    return 1 + (FACE_WEIGHT - 1) * torch.exp(-radius.square())[None, None]
 
 
 class _Level:

@@ -7,16 +7,15 @@ truly how good the latent is.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from engine.inversion.losses import PyramidLoss, prior
 from engine.inversion.readout import LocalReadout
+from engine.inversion.schedule import warm_up_and_decay
+from engine.inversion.steps import InversionStep, Stage, preview
 from engine.latent import Whitening
 from stylegan2 import Generator
 
@@ -26,29 +25,6 @@ W_SHARE = 0.3  # of the steps, before each row goes its own way
 LEARNING_RATE = 0.05  # in standard deviations of w
 WARM_UP = 0.05  # of the steps
 NORM_WEIGHT, SPREAD_WEIGHT = 0.002, 0.1
-
-Stage = Literal["w", "w+"]
-
-
-@dataclass(frozen=True)
-class InversionStep:
-    """The state of an inversion at one step.
-
-    Attributes:
-        stage: "w" while all rows of the latent are one, then "w+".
-        step: 1 to `total`.
-        total: steps that were asked for.
-        loss: distance to the photo, about [-1, 1] pixel values; estimated except at exact steps.
-        exact: whether the loss was measured on a full rendering.
-        w_plus: latent of this state, (1, num_ws, w_dim).
-    """
-
-    stage: Stage
-    step: int
-    total: int
-    loss: float
-    exact: bool
-    w_plus: Tensor
 
 
 class Projection:
@@ -65,17 +41,24 @@ class Projection:
         below = [size for size in generator.feature_resolutions if size <= min(READOUT_PX, generator.resolution // 2)]
         self._readout_px = max(below) if generator.resolution > READOUT_PX and below else None
         self._readout: LocalReadout | None = None
+        self._steps = 0
         self._correction = 0.0  # of the estimated loss, so that it meets the measured one where the readout is fitted
         self._low = sum(size <= (self._readout_px or generator.resolution) for size in generator.layer_resolutions)
 
-    def run(self, steps: int) -> Iterator[InversionStep]:
-        """Yield `steps` states, from the mean latent on; the first and the last are exact."""
+    def run(self, steps: int, total: int) -> Iterator[InversionStep]:
+        """Yield `steps` states, from the mean latent on; the first and the last are exact.
+
+        Args:
+            steps: of this search.
+            total: of the whole inversion, for the events.
+        """
+        self._steps = steps
         shared = torch.zeros(1, self._generator.w_dim, device=self._generator.w_mean.device)
         switch = round(steps * W_SHARE)
-        yield from self._search("w", [shared], range(1, switch + 1), steps)
+        yield from self._search("w", [shared], range(1, switch + 1), total)
         rows = shared.repeat(self._generator.num_ws, 1)
         parts = [part.clone() for part in (rows[: self._low], rows[self._low :]) if len(part)]
-        yield from self._search("w+", parts, range(switch + 1, steps + 1), steps)
+        yield from self._search("w+", parts, range(switch + 1, steps + 1), total)
 
     def _search(self, stage: Stage, parts: list[Tensor], numbers: range, total: int) -> Iterator[InversionStep]:
         """Move whitened latents, in place, by one step of Adam for each number.
@@ -84,27 +67,27 @@ class Projection:
             stage: told in the events.
             parts: rows (n, w_dim); one row stands for all. Only the first part feeds the cheap steps.
             numbers: of the steps to make.
-            total: steps of the whole search.
+            total: steps of the whole inversion.
         """
         optimiser = torch.optim.Adam([part.requires_grad_() for part in parts], betas=(0.9, 0.99))
         for number in numbers:
             rows = torch.cat(parts).expand(self._generator.num_ws, -1)
             w_plus = self._whitening.to_w(rows)[None]  # (1, num_ws, w_dim)
-            exact = self._readout_px is None or number % EXACT_EVERY == 1 or number == total
-            loss, value = self._measure(w_plus) if exact else self._estimate(w_plus)
-            yield InversionStep(stage, number, total, value, exact, w_plus.detach())
+            exact = self._readout_px is None or number % EXACT_EVERY == 1 or number == self._steps
+            loss, value, picture = self._measure(w_plus) if exact else self._estimate(w_plus)
+            yield InversionStep(stage, number, total, value, exact, w_plus.detach(), preview=preview(picture))
             loss = loss + prior(rows, NORM_WEIGHT, SPREAD_WEIGHT)
             optimiser.zero_grad()
             moved = parts if exact else parts[:1]
             for part, gradient in zip(moved, torch.autograd.grad(loss, moved), strict=True):
                 part.grad = gradient
-            optimiser.param_groups[0]["lr"] = LEARNING_RATE * _schedule(number / total)
+            optimiser.param_groups[0]["lr"] = LEARNING_RATE * warm_up_and_decay(number / self._steps, WARM_UP)
             optimiser.step()
         for part in parts:
             part.requires_grad_(False)
 
-    def _measure(self, w_plus: Tensor) -> tuple[Tensor, float]:
-        """Render in full and fit the readout there: the loss to differentiate, and its value."""
+    def _measure(self, w_plus: Tensor) -> tuple[Tensor, float, Tensor]:
+        """Render in full and fit the readout there: the loss to differentiate, its value, the picture."""
         rendering = self._generator.synthesis(w_plus)
         loss = self._loss(rendering)
         value = float(loss.detach())
@@ -113,18 +96,12 @@ class Projection:
                 features = self._generator.features(w_plus, self._readout_px)
                 self._readout = LocalReadout(features, rendering)
                 self._correction = value - float(self._loss(self._readout(features)))
-        return loss, value
+        return loss, value, rendering
 
-    def _estimate(self, w_plus: Tensor) -> tuple[Tensor, float]:
+    def _estimate(self, w_plus: Tensor) -> tuple[Tensor, float, Tensor]:
         """As `_measure`, from the features below."""
         assert self._readout is not None
         assert self._readout_px is not None
-        loss = self._loss(self._readout(self._generator.features(w_plus, self._readout_px)))
-        return loss, float(loss.detach()) + self._correction
-
-
-def _schedule(progress: float) -> float:
-    """Learning rate as a fraction of its peak: linear warm-up, then half a cosine down to 0."""
-    if progress < WARM_UP:
-        return progress / WARM_UP
-    return 0.5 * (1 + math.cos(math.pi * (progress - WARM_UP) / (1 - WARM_UP)))
+        picture = self._readout(self._generator.features(w_plus, self._readout_px))
+        loss = self._loss(picture)
+        return loss, float(loss.detach()) + self._correction, picture
