@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -142,6 +142,44 @@ class Crop:
             square[:, : self.margin] = square[:, self.resolution - self.margin :] = value
         return square
 
+    def overlay(
+        self, edited: NDArray[np.uint8], mask: NDArray, box: Box, size_wh: tuple[int, int]
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        """Draw an edited square as something to lay over a box of the document.
+
+        Args:
+            edited: the model's picture, (resolution, resolution, 3).
+            mask: how much of it shows, (resolution, resolution) in [0, 1].
+            box: of the document.
+            size_wh: (w, h) of the drawing, which is stretched to the box.
+
+        Returns:
+            Colours (h, w, 3) and opacity (h, w) in [0, 1]; outside the square the opacity is 0.
+        """
+        (left, top, right, bottom), (width, height) = box, size_wh
+        pitch = np.array([(right - left) / width, (bottom - top) / height])  # document pixels per drawn pixel
+        reduction, oversampling = _shrinkage(pitch.max() / self.scale)
+        mask = self._without_margins(mask.astype(np.float32), 0)
+        colours, opacity = _load(edited, reduction), _load(mask, reduction)
+        rgb, alpha = np.empty((height, width, 3), np.uint8), np.empty((height, width), np.float32)
+        rows = max(1, _STRIP_PIXELS // width)
+        for first in range(0, height, rows):
+            last = min(first + rows, height)
+            positions = _centres((0, first, width, last), oversampling) * pitch + (left, top)
+            positions = self.to_model(positions) / reduction
+            rgb[first:last] = _store(_sample(colours, positions, "bicubic", "reflection", oversampling), rgb)
+            shown = _sample(opacity, positions, "bilinear", "zeros", oversampling)
+            alpha[first:last] = _store(shown.clamp(0, 1), alpha)
+        return rgb, alpha
+
+    def at_resolution(self, resolution: int) -> Crop:
+        """The same square, seen with another number of pixels."""
+        return replace(self, resolution=resolution, margin=self.margin * resolution // self.resolution)
+
+    def bounds(self, width: int, height: int) -> Box:
+        """The box of a document of this size in which the square lies."""
+        return self._bounds(width, height)
+
     def _bounds(self, width: int, height: int, margin_px: int = 0) -> Box:
         """The document's box around the square, at least one pixel large."""
         corners = self.to_document(np.array([(0, 0), (1, 0), (0, 1), (1, 1)]) * self.resolution)
@@ -222,13 +260,17 @@ def _shrinkage(scale: float) -> tuple[int, int]:
 
 
 def _load(array: NDArray, reduction: int) -> Tensor:
-    """(H, W[, C]) -> (1, C, ceil(H / reduction), ceil(W / reduction)) float32, Lanczos-filtered."""
+    """(H, W[, C]) -> (1, C, ceil(H / reduction), ceil(W / reduction)) float32, filtered.
+
+    Pictures by Lanczos; masks by the plain mean, which neither rings nor reaches further.
+    """
     if reduction > 1:
         rows, columns = (math.ceil(side / reduction) for side in array.shape[:2])
         missing = (rows * reduction - array.shape[0], columns * reduction - array.shape[1])
         padding = [(0, missing[0]), (0, missing[1]), (0, 0)][: array.ndim]
+        filter_ = Image.Resampling.BOX if array.ndim == 2 else Image.Resampling.LANCZOS
         whole = Image.fromarray(np.pad(array, padding, mode="edge"))
-        array = np.asarray(whole.resize((columns, rows), Image.Resampling.LANCZOS))
+        array = np.asarray(whole.resize((columns, rows), filter_))
     tensor = torch.from_numpy(np.array(array, np.float32))
     return tensor[None, None] if tensor.ndim == 2 else tensor.permute(2, 0, 1)[None]
 

@@ -6,12 +6,9 @@ offset of length one in any of them stays plausible.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from stylegan2 import Generator
-
-SMALLEST_VARIANCE = 1e-6  # relative to the largest: directions in which samples do not vary stay closed
 
 
 class Whitening:
@@ -22,14 +19,17 @@ class Whitening:
 
     Attributes:
         factor: L, (w_dim, w_dim).
+        inverse: of L.
     """
 
     def __init__(self, generator: Generator) -> None:
-        self._mean = generator.w_mean
-        variances, directions = torch.linalg.eigh(generator.w_covariance.double().cpu())
-        variances = variances.clamp(min=SMALLEST_VARIANCE * variances.max())
-        self.factor = (directions * variances.sqrt()).to(self._mean)
+        self._mean, self.factor = generator.w_mean, generator.w_covariance_factor
+        self.inverse = (self.factor / self.factor.square().sum(0)).T  # its columns are orthogonal
 
     def to_w(self, v: Tensor) -> Tensor:
         """(..., w_dim) whitened -> (..., w_dim)."""
         return self._mean + v @ self.factor.T
+
+    def to_v(self, w: Tensor) -> Tensor:
+        """(..., w_dim) -> (..., w_dim) whitened."""
+        return (w - self._mean) @ self.inverse.T

@@ -36,20 +36,25 @@ def _parse_point(text: str, whole: str) -> Point:
     return x, y
 
 
-def check_pairs(pairs: list[Pair], width: int, height: int) -> None:
+def check_pairs(pairs: list[Pair], width: int, height: int, *, still: bool = False) -> None:
     """Refuse pairs that cannot be dragged, before minutes are spent on the picture.
 
     Args:
-        pairs: handles and targets, pixels of the picture.
+        pairs: handles and targets, pixels of the picture; a handle on its own target is held where it is.
         width, height: size of the picture, pixels.
+        still: none of them needs to move yet.
 
     Raises:
-        BadPoints: there are none, or one is not finite, outside, a handle on its own target, or given twice.
+        BadPoints: there are none, or one is not finite, outside or given twice, or none of them moves.
     """
     if not pairs:
         raise BadPoints("No point is given.", f"Add at least one --point {_FORM}: from where to where.")
     for handle, target in pairs:
         _check_pair(handle, target, width, height)
+    if not still and all(handle == target for handle, target in pairs):
+        raise BadPoints(
+            "Every handle is its own target, so nothing would move.", "Such points are anchors; add one that moves."
+        )
     handles = [handle for handle, _ in pairs]
     for handle in handles:
         if handles.count(handle) > 1:
@@ -69,8 +74,6 @@ def _check_pair(handle: Point, target: Point, width: int, height: int) -> None:
                 f"The {name} {_text(point)} is outside the picture, which is {width} x {height} pixels.",
                 "Points are pixels of the picture, x from the left first, then y from the top.",
             )
-    if handle == target:
-        raise BadPoints(f"Handle and target are the same point, {_text(handle)}.", "Leave that point out or move it.")
 
 
 def _text(point: Point) -> str:

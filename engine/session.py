@@ -1,24 +1,37 @@
-"""One picture being edited: opened once, dragged as often as wanted, rendered when asked."""
+"""One picture being edited: opened once, dragged as often as wanted, undone, rendered when asked."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 from krita_drag.wire.errors import BadMask, BadOption, BadPoints
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from engine.align import Crop, identity_crop
-from engine.composite import GENERATED_TOLERANCE, PHOTO_TOLERANCE, changed_mask, match_tones
-from engine.device import memory_guard
-from engine.drag import DEFAULT_SOLVER, DEFAULT_STEPS, DragPoints, DragStep, drag
-from engine.images import Picture, to_tensor, to_uint8
-from engine.inversion import DEFAULT_PRESET, InversionStep, find_crop, invert
+from engine.drag import DEFAULT_SOLVER, DEFAULT_STEPS, DragPoints, DragStep, LiveDrag, drag
+from engine.images import Picture, to_uint8
+from engine.inversion import DEFAULT_PRESET, InversionStep, drive, find_crop, inverting
 from engine.models import Model, ModelStore
 from engine.points import Pair, check_pairs
+from engine.rendering import Patch, Region, Renderer, render
+
+
+@dataclass(frozen=True, eq=False)
+class EditState:
+    """One state of the picture, as undo and redo go through them.
+
+    Attributes:
+        w_plus: its latent, (1, num_ws, w_dim).
+        event: the drag's event that it is; None for the picture as it was opened.
+        region: where all drags up to here could change something; None for everywhere.
+    """
+
+    w_plus: Tensor
+    event: DragStep | None = None
+    region: Region | None = None
 
 
 class Session:
@@ -29,21 +42,20 @@ class Session:
         picture: the picture as it was opened; never changed.
         crop: the square that the model sees.
         w_start: latent of that square, (1, num_ws, w_dim).
-        w_plus: latent of the best state so far: the one with the smallest mean distance in the latest drag.
+        states: the picture as opened, then one state for each drag, the best of it; undone ones included.
         history: all events of the latest drag.
     """
 
     def __init__(
         self, model: Model, picture: Picture, crop: Crop, w_start: Tensor, *, generated: bool, notes: Sequence[str] = ()
     ) -> None:
-        self.model, self.picture, self.crop = model, picture, crop
-        self.w_start = self.w_plus = w_start
+        self.model, self.picture, self.crop, self.w_start = model, picture, crop, w_start
+        self.states = [EditState(w_start)]
         self.history: list[DragStep] = []
+        self._shown = 0  # index of the state that is shown
+        self._next: EditState | None = None  # of a drag that has no event yet
         self._opening_notes = tuple(notes)
-        self._generated = generated
-        self._mask: NDArray[np.float32] | None = None  # model pixels
-        self._document_mask: NDArray[np.float32] | None = None
-        self._best: DragStep | None = None
+        self._renderer = Renderer(model, picture, crop, w_start, generated=generated)
 
     @classmethod
     def from_seed(cls, model: Model, seed: int, truncation_psi: float = 0.7, class_index: int | None = None) -> Session:
@@ -62,7 +74,7 @@ class Session:
         if class_index is not None:
             _check_class(model, class_index)
         w_plus = generator.sample_w_plus(seed, truncation_psi, class_index or 0)
-        picture = Picture(to_uint8(generator.trim(_render(model, w_plus))))
+        picture = Picture(to_uint8(generator.trim(render(model, w_plus))))
         crop = identity_crop(generator.resolution, generator.margin)
         return cls(model, picture, crop, w_plus, generated=True)
 
@@ -81,13 +93,34 @@ class Session:
         """Open a photo or painting: find what the model knows in it, and its latent.
 
         Args:
+            model, picture, store, pairs, preset, steps: as for `opening`.
+            on_step: told after every step; returning False stops there and keeps the best so far.
+
+        Raises:
+            BadPoints, OutOfMemory: as for `opening`.
+        """
+        return drive(cls.opening(model, picture, store, pairs=pairs, preset=preset, steps=steps), on_step)
+
+    @classmethod
+    def opening(
+        cls,
+        model: Model,
+        picture: Picture,
+        store: ModelStore,
+        *,
+        pairs: Sequence[Pair] = (),
+        preset: str = DEFAULT_PRESET,
+        steps: int | None = None,
+    ) -> Generator[InversionStep, bool | None, Session]:
+        """As `from_photo`, one step each time one is asked for; sending False ends it with the best so far.
+
+        Args:
             model: loaded model.
             picture: upright picture.
             store: where the face detector's weights are.
             pairs: what is going to be dragged, if known: checked before the long work.
             preset: how much work to put into the inversion, key of `engine.inversion.PRESETS`.
             steps: of the inversion; None for the preset's own number.
-            on_step: told after every step; returning False stops there and keeps the best so far.
 
         Raises:
             BadPoints: the model will not see one of the pairs.
@@ -96,7 +129,7 @@ class Session:
         crop, notes = find_crop(picture, model, store)
         if pairs:
             _to_model(pairs, picture, crop)
-        inversion = invert(picture, model, crop, preset=preset, steps=steps, on_step=on_step)
+        inversion = yield from inverting(picture, model, crop, preset=preset, steps=steps)
         notes = (*picture.notes, *notes, *inversion.notes)
         return cls(inversion.model(model), picture, crop, inversion.w_plus, generated=False, notes=notes)
 
@@ -107,17 +140,24 @@ class Session:
         solver: str = DEFAULT_SOLVER,
         mask: NDArray[np.float32] | None = None,
         max_steps: int = DEFAULT_STEPS,
+        weights: ArrayLike | None = None,
+        reach: float | None = None,
+        onward: bool = False,
     ) -> Iterator[DragStep]:
-        """Drag from the start, one step each time an event is asked for; asking for no more cancels.
+        """Drag, one step each time an event is asked for; asking for no more cancels and keeps the best so far.
 
         Args:
-            pairs: (handle, target), each (x, y), document pixels.
+            pairs: (handle, target), each (x, y), document pixels; a handle that is its own target is an anchor.
             solver: key of `engine.drag.SOLVERS`.
             mask: region that may move, (H, W) of the document in [0, 1]; None for everywhere.
             max_steps: steps after which the drag ends wherever it is.
+            weights: how hard each pair pulls compared with the others, (n,), above 0; None for all alike.
+            reach: "stay close": how far the latent may go from the picture as it was opened, as
+                `engine.drag.drag`; None for the solver's default.
+            onward: start from the state that is shown, in which the handles are; else from the picture as opened.
 
         Yields:
-            The state at the start, then after every step; also kept in `history`, the best one in `w_plus`.
+            The state at the start, then after every step; also kept in `history`, the best one in `states`.
 
         Raises:
             BadPoints: the points make no sense for this picture, or the model does not see them.
@@ -125,22 +165,67 @@ class Session:
             BadOption: no solver has that name.
             OutOfMemory: the device's memory does not suffice.
         """
-        points = _to_model(pairs, self.picture, self.crop)
-        self._mask, self._document_mask = self._crop_mask(mask), mask
-        self.history, self._best, self.w_plus = [], None, self.w_start
-        events = drag(self.model.generator, self.w_start, points, solver=solver, mask=self._mask, max_steps=max_steps)
+        points = _to_model(pairs, self.picture, self.crop, weights)
+        region = self._region(mask)
+        start = self._begin(region, onward)
+        events = drag(
+            self.model.generator,
+            start.w_plus,
+            points,
+            solver=solver,
+            mask=None if region is None else region.square,
+            max_steps=max_steps,
+            home=self.w_start,
+            reach=reach,
+        )
         for event in events:
-            self.history.append(event)
-            if self._best is None or event.mean_distance < self._best.mean_distance:
-                self._best, self.w_plus = event, event.w_plus
+            self._keep(event, points)
             yield event
+
+    def live(
+        self,
+        pairs: Sequence[Pair],
+        *,
+        mask: NDArray[np.float32] | None = None,
+        weights: ArrayLike | None = None,
+        reach: float | None = None,
+    ) -> SessionLiveDrag:
+        """Press handles of the state that is shown, to drag them as the pointer moves; arguments as for `drag`."""
+        points = _to_model(pairs, self.picture, self.crop, weights, still=True)
+        region = self._region(mask)
+        start = self._begin(region, onward=True)
+        square = None if region is None else region.square
+        solver = LiveDrag(self.model.generator, start.w_plus, points, square, home=self.w_start, reach=reach)
+        return SessionLiveDrag(self, solver, points)
+
+    def undo(self) -> bool:
+        """Show the state before; returns whether there is one."""
+        return self._show(self._shown - 1)
+
+    def redo(self) -> bool:
+        """Show the state that was undone last; returns whether there is one."""
+        return self._show(self._shown + 1)
+
+    def reset(self) -> bool:
+        """Show the picture as it was opened; `redo` leads back. Returns whether something changed."""
+        return self._shown > 0 and self._show(0)
+
+    @property
+    def shown(self) -> int:
+        """Index in `states` of the state that is shown."""
+        return self._shown
+
+    @property
+    def w_plus(self) -> Tensor:
+        """Latent of the state that is shown, (1, num_ws, w_dim)."""
+        return self.states[self._shown].w_plus
 
     @property
     def notes(self) -> list[str]:
         """Sentences for the user: what was found when opening, and what the latest drag could not do."""
-        notes = list(self._opening_notes)
-        if self._best is not None and self._best.lost is not None:
-            numbers = ", ".join(str(number) for number in np.flatnonzero(self._best.lost) + 1)
+        notes, best = list(self._opening_notes), self.best()
+        if best is not None and best.lost is not None:
+            numbers = ", ".join(str(number) for number in np.flatnonzero(best.lost) + 1)
             if numbers:
                 notes.append(
                     f"Point {numbers} could not be followed, so where it is now is a guess; "
@@ -154,42 +239,62 @@ class Session:
         return notes
 
     def best(self) -> DragStep | None:
-        """The event of the latest drag that `result` shows; None before the first drag."""
-        return self._best
+        """The event that `result` shows; None for the picture as it was opened."""
+        return self.states[self._shown].event
 
     def handles_document(self) -> NDArray[np.float64]:
         """Where the handles are in `result`, (n, 2), document pixels; (0, 2) before the first drag."""
-        return self.crop.to_document(self._best.handles) if self._best else np.zeros((0, 2))
+        best = self.best()
+        return self.crop.to_document(best.handles) if best else np.zeros((0, 2))
 
     def before(self) -> Picture:
         """The picture that `result` is compared with: as it was opened."""
         return self.picture
 
-    def result(self) -> Picture:
-        """The whole picture with what the drag moved laid over it; every other pixel is the picture's own."""
-        if self.w_plus is self.w_start:
-            return self.picture
-        edited = _render(self.model, self.w_plus)
-        if self._generated and self._mask is None:
-            rgb = to_uint8(self.model.generator.trim(edited))
-        else:
-            tolerance = GENERATED_TOLERANCE if self._generated else PHOTO_TOLERANCE
-            mask = changed_mask(
-                self._rendering_at_start,
-                edited,
-                self._mask,
-                tolerance=tolerance,
-                fade_border=not self._generated,
-                margin=self.crop.margin,
-            )
-            if not self._generated:
-                edited = match_tones(edited, self._rendering_at_start, self._photo)
-            rgb = self.crop.paste(self.picture.rgb, to_uint8(edited), mask)
-            if self._document_mask is not None:  # resampling to the model and back blurs the mask's edge
-                rgb = np.where(self._document_mask[..., None] > 0, rgb, self.picture.rgb)
-        return Picture(rgb, self.picture.alpha, self.picture.icc_profile, self.picture.notes)
+    def result(self, event: DragStep | None = None) -> Picture:
+        """The whole picture with what drags moved laid over it; every other pixel is the picture's own.
 
-    def _crop_mask(self, mask: NDArray[np.float32] | None) -> NDArray[np.float32] | None:
+        Args:
+            event: of the latest drag, to show instead of the best one.
+        """
+        state = self.states[self._shown]
+        w_plus = state.w_plus if event is None else event.w_plus
+        return self.picture if w_plus is self.w_start else self._renderer.result(w_plus, state.region)
+
+    def patch(self, size_px: int | None = None, event: DragStep | None = None) -> Patch:
+        """What drags changed, to lay over the picture; arguments as for `result` and `Renderer.patch`."""
+        state = self.states[self._shown]
+        return self._renderer.patch(state.w_plus if event is None else event.w_plus, state.region, size_px)
+
+    def _begin(self, region: Region | None, onward: bool) -> EditState:
+        """Prepare a state for a new drag, which its first event opens; returns the one that the drag starts from."""
+        start = self.states[self._shown] if onward else self.states[0]
+        if onward and start.event is not None and region is not None:
+            region = region.joined(start.region)
+        self._next, self.history = EditState(start.w_plus, start.event, region), []
+        return start
+
+    def _keep(self, event: DragStep, points: DragPoints) -> None:
+        """Note an event of the drag under way, and show it if it is the best yet."""
+        best = min(self.history, key=lambda e: _remaining(e, points), default=None)
+        self.history.append(event)
+        if best is None or _remaining(event, points) < _remaining(best, points):
+            self._replace(event)
+
+    def _replace(self, event: DragStep) -> None:
+        """Make an event the state that the drag under way shows."""
+        if self._next is not None:
+            self.states[self._shown + 1 :] = [self._next]  # what was undone is given up
+            self._shown, self._next = self._shown + 1, None
+        self.states[self._shown] = replace(self.states[self._shown], w_plus=event.w_plus, event=event)
+
+    def _show(self, index: int) -> bool:
+        if not 0 <= index < len(self.states):
+            return False
+        self._shown, self.history, self._next = index, [], None
+        return True
+
+    def _region(self, mask: NDArray[np.float32] | None) -> Region | None:
         if mask is None:
             return None
         square = self.crop.extract(mask)
@@ -198,20 +303,53 @@ class Session:
                 "The mask leaves nothing to move where the model sees the picture.",
                 f"Paint it white inside the square with the corners {_corners(self.crop)}.",
             )
-        return square
-
-    @cached_property
-    def _photo(self) -> Tensor:
-        return to_tensor(self.crop.extract(self.picture.rgb)).to(self.w_start)
-
-    @cached_property
-    def _rendering_at_start(self) -> Tensor:
-        return _render(self.model, self.w_start)
+        return Region(mask, square)
 
 
-def _to_model(pairs: Sequence[Pair], picture: Picture, crop: Crop) -> DragPoints:
-    """Check pairs in document pixels and map them to model pixels."""
-    check_pairs(list(pairs), *picture.size_wh)
+class SessionLiveDrag:
+    """A drag that follows the pointer; made by `Session.live`, whose newest state it keeps up to date."""
+
+    def __init__(self, session: Session, solver: LiveDrag, points: DragPoints) -> None:
+        self._session, self._solver, self._points = session, solver, points
+
+    def move(self, targets: ArrayLike) -> None:
+        """Pull the handles to other places, (n, 2), document pixels; the newest count, and nothing is computed yet."""
+        crop = self._session.crop
+        low, high = (crop.margin, 0), (crop.resolution - crop.margin, crop.resolution)
+        targets = crop.to_model(np.asarray(targets, float)).clip(low, high)
+        self._points = replace(self._points, targets=targets)
+        self._solver.move(targets)
+
+    def step(self) -> DragStep | None:
+        """Make one step towards the newest targets; None when there is nothing left to do.
+
+        Raises:
+            OutOfMemory: the device's memory does not suffice.
+        """
+        event = self._solver.step()
+        if event is not None:
+            self._session.history.append(event)
+            self._session._replace(event)
+        return event
+
+    def release(self) -> Iterator[DragStep]:
+        """End the drag with its last exact steps; the best of them is kept. The last event has a reason."""
+        self._session.history.clear()
+        for event in self._solver.release():
+            self._session._keep(event, self._points)
+            yield event
+
+
+def _remaining(event: DragStep, points: DragPoints) -> float:
+    """Mean distance left, weighted as the points are; model pixels."""
+    return float(np.average(event.distances, weights=points.weights))
+
+
+def _to_model(
+    pairs: Sequence[Pair], picture: Picture, crop: Crop, weights: ArrayLike | None = None, *, still: bool = False
+) -> DragPoints:
+    """Check pairs in document pixels and map them to model pixels; `still`: none of them needs to move yet."""
+    check_pairs(list(pairs), *picture.size_wh, still=still)
     handles, targets = (crop.to_model(np.array(ends, float)) for ends in zip(*pairs, strict=True))
     for number, ends in enumerate(zip(handles, targets, strict=True), 1):
         if not all(crop.sees(end) for end in ends):
@@ -219,7 +357,14 @@ def _to_model(pairs: Sequence[Pair], picture: Picture, crop: Crop) -> DragPoints
                 f"Point {number} lies outside the part of the picture that the model sees.",
                 f"Keep handles and targets inside the square with the corners {_corners(crop)}.",
             )
-    return DragPoints(handles, targets)
+    return DragPoints(handles, targets, None if weights is None else _checked_weights(weights, len(pairs)))
+
+
+def _checked_weights(weights: ArrayLike, count: int) -> NDArray[np.float64]:
+    array = np.asarray(weights, float)
+    if array.shape != (count,) or not (np.isfinite(array).all() and (array > 0).all()):
+        raise BadPoints("Each point needs one weight above 0.", "Leave the weights out to pull all alike.")
+    return array
 
 
 def _corners(crop: Crop) -> str:
@@ -234,10 +379,3 @@ def _check_class(model: Model, class_index: int) -> None:
             f"The model “{name}” has no class {class_index}.",
             f"Its classes are 0 to {classes - 1}." if classes else "It draws one kind of picture: leave --class out.",
         )
-
-
-@torch.no_grad()
-def _render(model: Model, w_plus: Tensor) -> Tensor:
-    """Render a latent, (1, 3, R, R) in [-1, 1]."""
-    with memory_guard(w_plus.device):
-        return model.generator.synthesis(w_plus)

@@ -22,6 +22,7 @@ from stylegan2.windows import Windows
 
 STATISTICS_SAMPLES = 20_000
 STATISTICS_SEED = 0
+SMALLEST_VARIANCE = 1e-6  # relative to the largest: directions in which samples do not vary stay closed
 
 
 def latent_rows(w_plus: Tensor | Sequence[Tensor]) -> Sequence[Tensor]:
@@ -58,8 +59,10 @@ class Generator(nn.Module, ABC):
         super().__init__()
         self.register_buffer("_w_mean", None, persistent=False)
         self.register_buffer("_w_covariance", None, persistent=False)
+        self.register_buffer("_w_covariance_factor", None, persistent=False)
         self._w_mean: Tensor | None
         self._w_covariance: Tensor | None
+        self._w_covariance_factor: Tensor | None
 
     @abstractmethod
     def w(self, z: Tensor, c: Tensor | None = None) -> Tensor:
@@ -167,9 +170,18 @@ class Generator(nn.Module, ABC):
         assert self._w_covariance is not None
         return self._w_covariance
 
+    @property
+    def w_covariance_factor(self) -> Tensor:
+        """L with L L^T = `w_covariance`, (w_dim, w_dim), its columns orthogonal; computed once."""
+        if self._w_covariance_factor is None:
+            variances, directions = torch.linalg.eigh(self.w_covariance.double().cpu())
+            variances = variances.clamp(min=SMALLEST_VARIANCE * variances.max())
+            self._w_covariance_factor = (directions * variances.sqrt()).to(self.w_covariance)
+        return self._w_covariance_factor
+
     def set_statistics(self, w_mean: Tensor | None, w_covariance: Tensor | None) -> None:
         """Use known statistics of W, as a file stores them, instead of estimating them."""
-        self._w_mean, self._w_covariance = w_mean, w_covariance
+        self._w_mean, self._w_covariance, self._w_covariance_factor = w_mean, w_covariance, None
 
     @torch.no_grad()
     def _estimate_statistics(self) -> None:

@@ -18,6 +18,7 @@ from engine.drag.region import RegionTerm
 from engine.drag.sampling import FeatureView, view_features
 from engine.drag.state import DragPoints, DragStep
 from engine.drag.tracking import Norm, nearest_neighbour
+from engine.latent import Whitening
 from stylegan2 import Generator
 
 REFERENCE_RESOLUTION = 512  # radii and distances below are pixels of a picture of this size
@@ -66,6 +67,8 @@ class Draggan:
         points: handles and targets, model pixels.
         mask: region that may move, (resolution, resolution) in [0, 1], or None.
         settings: constants.
+        home: latent of the unedited picture, like `w_plus`, from which the way is measured; None for `w_plus`.
+        reach: longest way from there, as `NewtonSettings.reach`; None for no bound, as published.
     """
 
     def __init__(
@@ -75,6 +78,9 @@ class Draggan:
         points: DragPoints,
         mask: np.ndarray | None = None,
         settings: DragganSettings = OFFICIAL,
+        *,
+        home: Tensor | None = None,
+        reach: float | None = None,
     ) -> None:
         self.generator, self.settings = generator, settings
         self.feature_size = min(FEATURE_SIZE, generator.feature_resolutions[-1])
@@ -85,12 +91,16 @@ class Draggan:
         self.patch = disc(self.patch_radius).to(w_plus)  # (P, 2)
         self.w = w_plus[:, : generator.coarse_ws].detach().clone().requires_grad_(True)
         self.fixed_rows = w_plus[:, generator.coarse_ws :].detach().unbind(1)
+        weights = np.ones(len(points)) if points.weights is None else points.weights / points.weights.mean()
+        self.weights = torch.from_numpy(weights).to(w_plus)  # (n,)
+        self.home, self.reach = (w_plus if home is None else home)[:, : generator.coarse_ws].detach().clone(), reach
         self.optimizer = torch.optim.Adam([self.w], lr=settings.learning_rate)
         with torch.no_grad():
             before = self._view(dense=mask is not None)
             self.templates = before.sample(self.handles[:, None])[:, 0]  # (n, C)
         self.region = None if mask is None else RegionTerm(before, mask, settings.mask_weight, settings.reduction)
 
+    @torch.enable_grad()
     def steps(self, max_steps: int) -> Iterator[DragStep]:
         """Yield the state before the first step and after each one, until all handles arrive.
 
@@ -112,12 +122,23 @@ class Draggan:
                 distances=distances.cpu().double().numpy(),
                 w_plus=torch.cat([self.w.detach(), *(row[:, None] for row in self.fixed_rows)], 1),
                 reason=reason,
+                solver="draggan",
             )
             if reason:
                 return
             self.optimizer.zero_grad()
             loss.backward()
             self.optimizer.step()
+            if self.reach is not None:
+                self._stay_close(self.reach)
+
+    @torch.no_grad()
+    def _stay_close(self, reach: float) -> None:
+        whitening = Whitening(self.generator)
+        way = (self.w - self.home) @ whitening.inverse.T  # (1, rows, w_dim)
+        length = way.norm(dim=-1).square().mean().sqrt()
+        if length > reach:
+            self.w.copy_(self.home + way * (reach / length) @ whitening.factor.T)
 
     def _view(self, dense: bool) -> FeatureView:
         """Features of the current latent: whole, or where tracking and motion supervision read them."""
@@ -133,7 +154,7 @@ class Draggan:
         difference = (view.sample_resized(source + direction[:, None]) - wanted).abs()  # (n, P, C)
         per_point = difference.mean((1, 2)) if self.settings.reduction == "mean" else difference.sum((1, 2))
         pulling = distances > self.settings.rest_px
-        loss = (per_point * pulling).sum()
+        loss = (per_point * pulling * self.weights).sum()
         return loss if self.region is None else loss + self.region(view)
 
     def _reason_to_stop(self, distances: Tensor, loss: Tensor, last: bool) -> str:

@@ -8,7 +8,7 @@ the picture natural; a trust region keeps it honest. See docs/solver.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,12 +34,14 @@ class NewtonSettings:
         cap_min, cap_max: bounds of what the trust region makes of it.
         damping: mu, relative to the mean diagonal of the normal equations.
         trust: longest step, as RMS over the moving rows of the whitened norm.
-        farthest: longest way from the start, same measure ("stay close").
+        reach: longest way from home, same measure ("stay close").
         recall: share of what the way so far holds beyond need that each step takes back.
         good_ratio, poor_ratio: actual over predicted progress from which the trust region grows, or shrinks.
         tries: attempts for one linearisation, each half as long and more damped.
         patience: steps without progress after which the drag ends.
         progress_px: what counts as progress of the mean distance.
+        refresh_px: way of a handle after which its derivative is computed anew; until then it is corrected by what
+            the steps showed (Broyden 1965).
         chunk: handles that are linearised at once; bounds the memory.
         region_rows: random directions that stand for everything outside the region.
         region_weight: how much a change outside counts against the prior.
@@ -51,13 +53,14 @@ class NewtonSettings:
     cap_max: float = 16.0
     damping: float = 0.03
     trust: float = 1.5
-    farthest: float = 3.0
+    reach: float = 3.0
     recall: float = 0.3
     good_ratio: float = 0.6
     poor_ratio: float = 0.15
     tries: int = 3
     patience: int = 5
     progress_px: float = 0.1
+    refresh_px: float = 0.0
     chunk: int = 16
     region_rows: int = 12
     region_weight: float = 30.0
@@ -72,6 +75,8 @@ class Newton:
         points: handles and targets, model pixels; a handle that is its own target is held where it is.
         mask: region that may move, (resolution, resolution) in [0, 1], or None.
         settings: constants.
+        home: latent of the unedited picture, like `w_plus`, from which the way is measured; None for `w_plus`.
+        reach: bound of the way, in place of the settings'.
     """
 
     def __init__(
@@ -81,114 +86,157 @@ class Newton:
         points: DragPoints,
         mask: np.ndarray | None = None,
         settings: NewtonSettings | None = None,
+        *,
+        home: Tensor | None = None,
+        reach: float | None = None,
     ) -> None:
         self.generator, self.settings = generator, settings or NewtonSettings()
+        self.reach = self.settings.reach if reach is None else reach
         self.feature_size = min(FEATURE_SIZE, generator.feature_resolutions[-1])
         self.unit_px = generator.resolution / REFERENCE_RESOLUTION  # model pixels per pixel at 512
         self.handles, self.targets = (torch.from_numpy(p).to(w_plus) for p in (points.handles, points.targets))
-        self.w_start = w_plus[:, : generator.coarse_ws].detach().clone()
+        weights = np.ones(len(points)) if points.weights is None else points.weights / points.weights.mean()
+        self.slack = torch.from_numpy(1 / weights).to(w_plus).repeat_interleave(2)  # (2n,): of each coordinate
+        whitening = Whitening(generator)
+        self.prior = whitening.factor
+        moving = w_plus[:, : generator.coarse_ws].detach()
+        self.home = moving.clone() if home is None else home[:, : generator.coarse_ws].detach().clone()
+        self.whitened = (moving - self.home)[0] @ whitening.inverse.T  # (rows, w_dim): the way from home
         self.fixed_rows = w_plus[:, generator.coarse_ws :].detach().unbind(1)
-        self.whitened = torch.zeros_like(self.w_start[0])  # (rows, w_dim): the way from the start
-        self.prior = Whitening(generator).factor
         self.cap = self.settings.cap
         with torch.no_grad():
-            start = self._view_around(self.w_start, self.handles, PatchTracker.start_reach_px(self.unit_px))
+            start = self._view_around(moving, self.handles, PatchTracker.start_reach_px(self.unit_px))
         self.tracker = PatchTracker(start, self.handles, self.unit_px)
         self.tracked = self.tracker.track(start, self.handles)
-        self.held = None if mask is None else held_share(mask, self.feature_size, self.w_start)
+        self.held = None if mask is None else held_share(mask, self.feature_size, self.home)
+        self.directions: Tensor  # (2n, D): of the handles' coordinates by whitened latents
+        self.outside: Tensor | None  # (m, D): of what must stay
+        self.travelled_px = float("inf")  # since they were computed; at 512
         self.random = torch.Generator(w_plus.device).manual_seed(0)  # the same signs in every drag
 
     def steps(self, max_steps: int) -> Iterator[DragStep]:
         """Yield the state at the start and after every step; the last event has a reason."""
         settings, best, stall = self.settings, float("inf"), 0
         for number in range(max_steps + 1):
-            distances = (self.targets - self.handles).norm(dim=1)
+            distances = self.distances
             mean = float(distances.mean()) / self.unit_px
             stall = 0 if mean < best - settings.progress_px else stall + 1
             best = min(best, mean)
-            landed = bool((distances <= settings.stop_distance * self.unit_px).all())
-            reason = "landed" if landed else "stalled" if stall > settings.patience else ""
+            reason = "landed" if self.landed else "stalled" if stall > settings.patience else ""
             reason = reason or ("steps" if number == max_steps else "")
-            yield self._event(number, distances, reason)
+            yield self.event(number, reason)
             if reason:
                 return
-            self._step(distances)
+            self.step()
 
-    def _event(self, number: int, distances: Tensor, reason: str) -> DragStep:
-        w = self._latent(self.whitened)
+    @property
+    def distances(self) -> Tensor:
+        """From each handle to its target, (n,), model pixels."""
+        return (self.targets - self.handles).norm(dim=1)
+
+    @property
+    def landed(self) -> bool:
+        """Whether every handle has arrived."""
+        return bool((self.distances <= self.settings.stop_distance * self.unit_px).all())
+
+    def pull(self, targets: np.ndarray) -> None:
+        """Change the targets, (n, 2), model pixels."""
+        self.targets = torch.from_numpy(targets).to(self.targets)
+
+    def event(self, number: int, reason: str = "") -> DragStep:
+        """Describe the state now."""
+        distances = self.distances
         return DragStep(
             step=number,
             loss=float(distances.square().mean()) / self.unit_px**2,
             handles=self.handles.cpu().double().numpy(),
             distances=distances.cpu().double().numpy(),
-            w_plus=torch.cat([w, *(row[:, None] for row in self.fixed_rows)], 1),
+            w_plus=torch.cat([self._latent(self.whitened), *(row[:, None] for row in self.fixed_rows)], 1),
             reason=reason,
             confidence=self.tracked.similarity.clamp(0, 1).cpu().double().numpy(),
             lost=self.tracked.lost.cpu().numpy(),
+            solver="newton",
         )
 
-    def _step(self, distances: Tensor) -> None:
+    @torch.enable_grad()
+    def step(self) -> bool:
         """Linearise, then take the first attempt that moves the handles about as predicted, or else the last one.
 
         An attempt that loses a handle is never taken.
+
+        Returns:
+            Whether an attempt kept its promise.
         """
-        s = self.settings
-        directions = (self._jacobian() @ self.prior).flatten(1)  # (2n, D): positions by whitened latents
-        solve = self._metric(directions)
+        s, distances = self.settings, self.distances
+        fresh = self._linearise(only_if_due=True)
         damping = s.damping
         for _ in range(s.tries):
             limit = self.cap * self.unit_px
             wanted = (self.targets - self.handles) * (limit / distances[:, None].clamp(min=1e-6)).clamp(max=1)
-            whitened = self._bounded(solve(wanted.flatten(), damping).view_as(self.whitened))
-            moved = (directions @ (whitened - self.whitened).flatten()).view(-1, 2)
+            whitened = self._bounded(self._solve(wanted.flatten(), damping).view_as(self.whitened))
+            moved = (self.directions @ (whitened - self.whitened).flatten()).view(-1, 2)
             view, tracked = self._track(whitened, self.handles + moved)
             after = (self.targets - tracked.positions).norm(dim=1)
             predicted = (self.targets - self.handles - moved).norm(dim=1)
             ratio = float((distances - after).sum() / ((distances - predicted).sum() + 1e-6))
             sound = not bool((tracked.lost & ~self.tracked.lost).any())
-            if sound and ratio > s.poor_ratio:
+            kept = sound and ratio > s.poor_ratio
+            if kept:
                 self.cap = min(self.cap * 1.5, s.cap_max) if ratio > s.good_ratio else self.cap
                 break
-            self.cap, damping = max(self.cap * 0.5, s.cap_min), damping * 3
-        else:
-            if not sound:
-                return
+            if fresh:
+                self.cap, damping = max(self.cap * 0.5, s.cap_min), damping * 3
+            else:  # the derivative was an old one: it is to blame first
+                fresh = self._linearise()
+        if sound:
+            self._take(whitened, view, tracked, moved)
+        return kept
+
+    def _take(self, whitened: Tensor, view: FeatureView, tracked: Tracked, predicted: Tensor) -> None:
+        """Go to a tried state, and learn from how the handles moved against the prediction, (n, 2)."""
+        step, moved = (whitened - self.whitened).flatten(), tracked.positions - self.handles
+        surprise = (moved - predicted).flatten()
+        self.directions = self.directions + surprise[:, None] * step / step.square().sum().clamp(min=1e-12)
+        self.travelled_px += float(moved.norm(dim=1).max()) / self.unit_px
         self.whitened, self.handles, self.tracked = whitened, tracked.positions, tracked
         self.tracker.adopt(view, tracked.positions)
+
+    def _linearise(self, only_if_due: bool = False) -> bool:
+        """Compute the derivative of the handles by whitened latents, and the metric; returns whether it was done."""
+        if only_if_due and self.travelled_px < self.settings.refresh_px:
+            return False
+        self.directions = (self._jacobian() @ self.prior).flatten(1)  # (2n, D)
+        self.outside = None if self.held is None else self._outside_directions() * self.settings.region_weight**0.5
+        self.travelled_px = 0.0
+        return True
 
     def _bounded(self, step: Tensor) -> Tensor:
         """Add a step to the way so far, within the trust region and within reach of the start."""
         s = self.settings
         step = step * (s.trust / _length(step)).clamp(max=1)
         whitened = self.whitened + step
-        return whitened * (s.farthest / _length(whitened)).clamp(max=1)
+        return whitened * (self.reach / _length(whitened)).clamp(max=1)
 
-    def _metric(self, directions: Tensor) -> Callable[[Tensor, float], Tensor]:
-        """Return the damped least-norm solver for the given derivatives, under the prior and the held region.
+    def _solve(self, wanted: Tensor, damping: float) -> Tensor:
+        """Damped least-norm step under the prior and the held region, for wanted moves (2n,) -> (D,).
 
-        The solver maps wanted moves (2n,) and a damping to a step (D,). Besides moving the handles, the step takes
-        back a share of what the way so far does not owe to the handles: the sum of least-norm steps along a curved
-        path is longer than the least-norm way to its end.
+        Besides moving the handles, the step takes back a share of what the way so far does not owe to the handles:
+        the sum of least-norm steps along a curved path is longer than the least-norm way to its end.
         """
-        projected = directions
-        if self.held is not None:
-            outside = self._outside_directions() * self.settings.region_weight**0.5  # (m, D)
-            gram = torch.eye(len(outside)).to(outside) + outside @ outside.T
+        directions = projected = self.directions
+        if self.outside is not None:
+            gram = torch.eye(len(self.outside)).to(self.outside) + self.outside @ self.outside.T
             # Woodbury: (I + B^T B)^-1 = I - B^T (I + B B^T)^-1 B
-            projected = directions - (directions @ outside.T) @ torch.linalg.solve(gram, outside)
+            projected = directions - (directions @ self.outside.T) @ torch.linalg.solve(gram, self.outside)
         normal = directions @ projected.T  # (2n, 2n)
-        scale, way = normal.diagonal().mean(), self.whitened.flatten()
-
-        def solve(wanted: Tensor, damping: float) -> Tensor:
-            system = normal + damping * scale * torch.eye(len(normal)).to(normal)
-            step, owed = (projected.T @ torch.linalg.solve(system, moves) for moves in (wanted, directions @ way))
-            return step + self.settings.recall * (owed - way)
-
-        return solve
+        system = normal + damping * normal.diagonal().mean() * torch.diag(self.slack)
+        way = self.whitened.flatten()
+        step, owed = (projected.T @ torch.linalg.solve(system, moves) for moves in (wanted, directions @ way))
+        return step + self.settings.recall * (owed - way)
 
     def _latent(self, whitened: Tensor) -> Tensor:
-        """Whitened way from the start, (rows, w_dim) -> moving rows, (1, rows, w_dim)."""
-        return self.w_start + (whitened @ self.prior.T)[None]
+        """Whitened way from home, (rows, w_dim) -> moving rows, (1, rows, w_dim)."""
+        return self.home + (whitened @ self.prior.T)[None]
 
     def _rows(self, w: Tensor) -> tuple[Tensor, ...]:
         """Moving rows (N, rows, w_dim) -> all rows of w_plus."""

@@ -28,7 +28,7 @@ class Solver(Protocol):
         ...
 
 
-SOLVERS: dict[str, Callable[[Generator, Tensor, DragPoints, np.ndarray | None], Solver]] = {
+SOLVERS: dict[str, Callable[..., Solver]] = {  # (generator, w_plus, points, mask, home=…, reach=…)
     "newton": Newton,
     "draggan": partial(Draggan, settings=OFFICIAL),
     "draggan-paper": partial(Draggan, settings=PAPER),
@@ -43,6 +43,8 @@ def drag(
     solver: str = DEFAULT_SOLVER,
     mask: np.ndarray | None = None,
     max_steps: int = DEFAULT_STEPS,
+    home: Tensor | None = None,
+    reach: float | None = None,
 ) -> Iterator[DragStep]:
     """Drag handles towards their targets, one step each time an event is asked for.
 
@@ -55,6 +57,9 @@ def drag(
         solver: key of `SOLVERS`.
         mask: region that may move, (resolution, resolution) in [0, 1]; None for everywhere.
         max_steps: steps after which the drag ends wherever it is.
+        home: latent of the unedited picture, if `w_plus` is an edit of it.
+        reach: how far the latent may go from home: RMS over its moving rows of the distance in standard deviations
+            of the model's own samples; None for the solver's default.
 
     Yields:
         The state at the start, then after every step.
@@ -66,4 +71,4 @@ def drag(
     if solver not in SOLVERS:
         raise BadOption(f"There is no solver called “{solver}”.", f"Choose one of {', '.join(SOLVERS)}.")
     with memory_guard(w_plus.device):
-        yield from SOLVERS[solver](generator, w_plus, points, mask).steps(max_steps)
+        yield from SOLVERS[solver](generator, w_plus, points, mask, home=home, reach=reach).steps(max_steps)

@@ -14,15 +14,19 @@ class DragPoints:
 
     Attributes:
         handles: where the pulled points are, (n, 2), x first.
-        targets: where they shall go, (n, 2).
+        targets: where they shall go, (n, 2); a handle that is its own target is an anchor, held where it is.
+        weights: how hard each one pulls compared with the others, (n,), above 0; None for all alike.
     """
 
     handles: np.ndarray
     targets: np.ndarray
+    weights: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if self.handles.ndim != 2 or self.handles.shape != self.targets.shape or self.handles.shape[1] != 2:
             raise ValueError(f"points must be (n, 2), not {self.handles.shape} and {self.targets.shape}")
+        if self.weights is not None and (self.weights.shape != (len(self.handles),) or not (self.weights > 0).all()):
+            raise ValueError(f"there must be one weight above 0 for each point, not {self.weights}")
 
     def __len__(self) -> int:
         return len(self.handles)
@@ -43,6 +47,7 @@ class DragStep:
         confidence: how surely each handle is where it is said to be, (n,) in [0, 1]; None from trackers that
             cannot tell.
         lost: handles whose place is a guess, (n,) bool; None as above.
+        solver: name of the solver that made this state.
     """
 
     step: int
@@ -53,6 +58,7 @@ class DragStep:
     reason: str = ""
     confidence: np.ndarray | None = None
     lost: np.ndarray | None = None
+    solver: str = ""
 
     @property
     def mean_distance(self) -> float:

@@ -15,24 +15,33 @@ RIDGE = 1e-4  # relative to the mean energy of a feature
 
 
 class LocalReadout:
-    """Features (1, C, r, r) -> picture (1, 3, r, r), fitted at one latent.
+    """Features (1, C, r, r) -> picture (1, 3, r * k, r * k), fitted at one latent.
 
     Args:
         features: of that latent.
-        rendering: its picture, (1, 3, R, R), R a multiple of r.
+        rendering: its picture, (1, 3, R, R), R a multiple of r * k.
+        enlargement: k, pixels per position of the features and axis.
     """
 
-    def __init__(self, features: Tensor, rendering: Tensor) -> None:
+    def __init__(self, features: Tensor, rendering: Tensor, enlargement: int = 1) -> None:
         features, side = features.detach(), features.shape[-1]
-        picture = F.adaptive_avg_pool2d(rendering.detach(), side)
+        self._enlargement = enlargement
+        picture = F.adaptive_avg_pool2d(rendering.detach(), side * enlargement)
+        picture = F.pixel_unshuffle(picture, enlargement)  # (1, 3 * k * k, r, r)
         a = F.pad(features[0].flatten(1), (0, 0, 0, 1), value=1.0)  # (C + 1, r * r), a constant feature last
-        b = picture[0].flatten(1)  # (3, r * r)
+        b = picture[0].flatten(1)  # (3 * k * k, r * r)
         gram = a @ a.T
         gram.diagonal().add_(RIDGE * gram.diagonal().mean())
-        weights = torch.linalg.solve(gram, a @ b.T).T  # (3, C + 1)
+        weights = torch.linalg.solve(gram, a @ b.T).T  # (3 * k * k, C + 1)
         self._weight, self._bias = weights[:, :-1, None, None].contiguous(), weights[:, -1].contiguous()
         self._remainder = picture - F.conv2d(features, self._weight, self._bias)
 
-    def __call__(self, features: Tensor) -> Tensor:
-        """Estimate the picture of a latent nearby."""
-        return F.conv2d(features, self._weight, self._bias) + self._remainder
+    def __call__(self, features: Tensor, remainder_share: Tensor | float = 1.0) -> Tensor:
+        """Estimate the picture of a latent nearby.
+
+        Args:
+            features: of that latent, (1, C, r, r).
+            remainder_share: how much to add of what the linear map misses at the fitted latent, (1, 1, r, r).
+        """
+        picture = F.conv2d(features, self._weight, self._bias) + self._remainder * remainder_share
+        return F.pixel_shuffle(picture, self._enlargement)

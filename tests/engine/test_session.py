@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from krita_drag.wire.errors import BadMask, BadPoints
+from krita_drag.wire.errors import BadMask, BadOption, BadPoints
+from PIL import Image
 
 from engine.align import Crop
 from engine.images import Picture
+from engine.latent import Whitening
 from engine.models import Model
 from engine.session import Session
 
@@ -84,3 +86,138 @@ def test_a_target_out_of_reach_is_said(seed_session: Session) -> None:
     *_, last = seed_session.drag([((512.0, 600.0), (900.0, 60.0))], max_steps=25)
     assert last.reason in {"stalled", "steps"}
     assert last.reason == "steps" or any("no more progress" in note for note in seed_session.notes)
+
+
+def test_undo_redo_and_reset_go_through_the_drags(seed_session: Session) -> None:
+    session = Session(seed_session.model, seed_session.picture, seed_session.crop, seed_session.w_start, generated=True)
+    assert not session.undo()
+    assert not session.redo()
+    list(session.drag([CORNER_OF_THE_MOUTH]))
+    first = session.w_plus
+    now = tuple(float(v) for v in session.handles_document()[0])
+    list(session.drag([(now, (now[0], now[1] + 20))], onward=True))
+    second = session.w_plus
+    assert not torch.equal(first, second)
+    assert session.undo()
+    assert torch.equal(session.w_plus, first)
+    assert session.redo()
+    assert torch.equal(session.w_plus, second)
+    assert session.reset()
+    assert session.result() is session.picture
+    assert session.redo()
+    list(session.drag([CORNER_OF_THE_MOUTH], max_steps=1))
+    assert not session.redo()
+    assert session.shown == 2
+
+
+def test_a_drag_that_cannot_begin_leaves_no_state(seed_session: Session) -> None:
+    count = len(seed_session.states)
+    with pytest.raises(BadOption):
+        next(seed_session.drag([CORNER_OF_THE_MOUTH], solver="nonsense"))
+    assert len(seed_session.states) == count
+
+
+def test_onward_goes_on_from_the_picture_shown(seed_session: Session) -> None:
+    far, nearer = ((600.0, 760.0), (650.0, 730.0)), ((600.0, 760.0), (625.0, 745.0))
+    list(seed_session.drag([nearer]))
+    half_way = tuple(float(v) for v in seed_session.handles_document()[0])
+    first, *_ = seed_session.drag([(half_way, far[1])], onward=True)
+    assert np.allclose(first.handles, half_way)
+    assert seed_session.best().mean_distance < first.mean_distance
+
+
+def test_an_anchor_stays_where_a_drag_without_it_moves(seed_session: Session) -> None:
+    other_corner = (420.0, 760.0)
+
+    def moved(pairs: list) -> float:
+        list(seed_session.drag(pairs))
+        best = seed_session.best()
+        return float(np.linalg.norm(best.handles[1] - other_corner))
+
+    pulling = ((600.0, 760.0), (640.0, 700.0))
+    held = moved([pulling, (other_corner, other_corner)])
+    assert held < 6
+    with pytest.raises(BadPoints, match="nothing would move"):
+        next(seed_session.drag([(other_corner, other_corner)]))
+
+
+def test_a_heavier_point_lands_closer(seed_session: Session) -> None:
+    """Two handles close to each other that pull apart cannot both win."""
+    against = [((600.0, 760.0), (600.0, 700.0)), ((592.0, 764.0), (592.0, 824.0))]
+
+    def left(weights: list[float]) -> float:
+        list(seed_session.drag(against, weights=weights))
+        return float(seed_session.best().distances[0])
+
+    assert left([20.0, 1.0]) < left([1.0, 20.0])
+    with pytest.raises(BadPoints, match="weight"):
+        next(seed_session.drag(against, weights=[1.0]))
+
+
+@pytest.mark.parametrize("solver", ["newton", "draggan"])
+def test_staying_close_shortens_the_way(seed_session: Session, solver: str) -> None:
+    whitening = Whitening(seed_session.model.generator)
+
+    def way(reach: float) -> float:
+        far = ((600.0, 760.0), (700.0, 660.0))
+        *_, last = seed_session.drag([far], solver=solver, reach=reach, max_steps=8)
+        rows = (last.w_plus - seed_session.w_start)[0, : seed_session.model.generator.coarse_ws]
+        return float((rows @ whitening.inverse.T).norm(dim=1).square().mean().sqrt())
+
+    assert way(0.05) <= 0.0501
+    assert way(3.0) > 0.0501
+
+
+def test_live_follows_the_newest_target(seed_session: Session) -> None:
+    press = (600.0, 760.0)
+    live = seed_session.live([(press, press)])
+    assert live.step() is None
+    for target in ((610.0, 755.0), (620.0, 750.0), (640.0, 740.0)):
+        live.move([target])
+    steps = [event for _ in range(12) if (event := live.step()) is not None]
+    assert steps
+    assert np.linalg.norm(steps[-1].handles[0] - (640, 740)) < 8
+    live.move([press])
+    while (event := live.step()) is not None:
+        assert event.w_plus is seed_session.w_plus
+    *_, last = live.release()
+    assert last.reason
+    assert np.linalg.norm(seed_session.handles_document()[0] - press) < 8
+    assert seed_session.undo()
+
+
+def test_patches_show_what_the_result_shows(photo_session: Session) -> None:
+    list(photo_session.drag([in_document(photo_session, CORNER_OF_THE_MOUTH)], max_steps=4))
+    whole, patch = photo_session.result().rgb, photo_session.patch()
+    x, y, width, height = patch.rect
+    assert patch.rgba.shape == (height, width, 4)
+    over = photo_session.picture.rgb.astype(float)
+    part = over[y : y + height, x : x + width]
+    opacity = patch.rgba[..., 3:] / 255
+    over[y : y + height, x : x + width] = part * (1 - opacity) + patch.rgba[..., :3] * opacity
+    assert np.abs(over - whole).max() <= 2
+    assert np.array_equal(over[patch_outside(over.shape, patch.rect)], whole[patch_outside(over.shape, patch.rect)])
+
+
+def patch_outside(shape: tuple, rect: tuple[int, int, int, int]) -> np.ndarray:
+    x, y, width, height = rect
+    outside = np.ones(shape[:2], bool)
+    outside[y : y + height, x : x + width] = False
+    return outside
+
+
+@pytest.mark.parametrize("size_px", [200, 256, 400])
+def test_previews_resemble_the_patch(photo_session: Session, size_px: int) -> None:
+    list(photo_session.drag([in_document(photo_session, CORNER_OF_THE_MOUTH)], max_steps=4))
+    preview = photo_session.patch(size_px)
+    assert max(preview.rgba.shape) == size_px
+    x, y, width, height = preview.rect
+    whole = Image.fromarray(photo_session.result().rgb[y : y + height, x : x + width])
+    small = np.asarray(whole.resize(preview.rgba.shape[1::-1], Image.Resampling.BOX), float)
+    strong = preview.rgba[..., 3] > 200
+    assert strong.any()
+    assert np.abs(preview.rgba[..., :3].astype(float) - small)[strong].mean() < 12
+
+
+def test_a_patch_of_nothing_is_empty(photo_session: Session) -> None:
+    assert not photo_session.patch().rgba[..., 3].any()

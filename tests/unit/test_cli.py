@@ -63,7 +63,7 @@ def usage_error(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
         (["inf,100:120,120"], "not a place in the picture"),
         (["100,100:1024.5,100"], "outside the picture, which is 1024 x 1024"),
         (["100,-1:120,120"], "outside the picture"),
-        (["100,100:100,100"], "same point"),
+        (["100,100:100,100"], "nothing would move"),
         (["100,100:120,120", "100,100:140,100"], "given 2 times"),
         (["100,100:120,120", "100,100:120,120"], "given 2 times"),
     ],

@@ -37,7 +37,7 @@ def test_derivative_of_the_tracked_positions(generator: Generator, w_plus: torch
     step = 1e-3
     found = []
     for sign in (1, -1):
-        w = solver.w_start + sign * step * direction
+        w = solver.home + sign * step * direction
         reach = solver.tracker.reach_px
         view = view_features(generator, solver._rows(w), solver.feature_size, solver.handles, reach)
         start = solver.handles
@@ -109,7 +109,7 @@ def test_the_last_step_is_the_last(generator: Generator, w_plus: torch.Tensor) -
 
 
 def test_stays_close(generator: Generator, w_plus: torch.Tensor) -> None:
-    settings = NewtonSettings(farthest=0.2)
+    settings = NewtonSettings(reach=0.2)
     points = DragPoints(POINTS.handles, POINTS.handles + 60.0)
     solver = Newton(generator, w_plus, points, settings=settings)
     for _ in solver.steps(5):

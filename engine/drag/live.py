@@ -1,0 +1,69 @@
+"""A drag that follows the pointer: targets change while it runs, and the newest ones count (newton only)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from torch import Tensor
+
+from engine.device import memory_guard
+from engine.drag.newton import Newton
+from engine.drag.state import DragPoints, DragStep
+from stylegan2 import Generator
+
+POLISH_STEPS = 6
+PATIENCE = 3  # steps without progress towards the same targets after which there is nothing left to do
+
+
+class LiveDrag:
+    """Handles that are held; `move` as the pointer does, `step` while there is time, `release` at the end.
+
+    Args:
+        generator, w_plus, mask, home, reach: as for `engine.drag.drag`.
+        points: where the handles are pressed, model pixels; the targets are the first to be pulled to.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        w_plus: Tensor,
+        points: DragPoints,
+        mask: np.ndarray | None = None,
+        *,
+        home: Tensor | None = None,
+        reach: float | None = None,
+    ) -> None:
+        with memory_guard(w_plus.device):
+            self._solver = Newton(generator, w_plus, points, mask, home=home, reach=reach)
+        self._device, self._number, self._without_progress = w_plus.device, 0, 0
+        self._best_distance = float("inf")
+
+    def move(self, targets: np.ndarray) -> None:
+        """Pull to other targets, (n, 2), model pixels; costs nothing until the next step."""
+        self._solver.pull(targets)
+        self._best_distance, self._without_progress = float("inf"), 0
+
+    def step(self) -> DragStep | None:
+        """Make one step towards the newest targets; None when they are reached, or out of reach.
+
+        Raises:
+            OutOfMemory: the device's memory does not suffice.
+        """
+        if self._solver.landed or self._without_progress >= PATIENCE:
+            return None
+        with memory_guard(self._device):
+            self._solver.step()
+        self._number += 1
+        event = self._solver.event(self._number)
+        progress = event.mean_distance < self._best_distance - self._solver.settings.progress_px * self._solver.unit_px
+        self._without_progress = 0 if progress else self._without_progress + 1
+        self._best_distance = min(self._best_distance, event.mean_distance)
+        return event
+
+    def release(self, max_steps: int = POLISH_STEPS) -> Iterator[DragStep]:
+        """End the drag with its last exact steps; the last event has a reason."""
+        with memory_guard(self._device):
+            for event in self._solver.steps(max_steps):
+                self._number += bool(event.step)
+                yield event
