@@ -12,10 +12,11 @@ from torch.overrides import TorchFunctionMode
 from stylegan2.errors import CheckpointError
 
 Network = TypeVar("Network", bound=nn.Module)
+_SCALINGS = (Tensor.div, Tensor.__truediv__)
 
 
 class _NoInitialValues(TorchFunctionMode):
-    """Leaves memory as it is where a network asks for random numbers, which would take longer than mapping the file.
+    """Leaves memory as it is where a network asks for random numbers and scales them, which takes longer than loading.
 
     Building on the device "meta" would do as well, but its first use makes torch import modules for over a second.
     """
@@ -23,6 +24,8 @@ class _NoInitialValues(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
+        if func in _SCALINGS:
+            return args[0]
         return (torch.empty if func is torch.randn else func)(*args, **(kwargs or {}))
 
 

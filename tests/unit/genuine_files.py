@@ -234,13 +234,7 @@ def tensorflow_pickle(
     static = {"num_channels": 3, "resolution": resolution, "label_size": c_dim, "resample_kernel": [1, 3, 3, 1]}
     static |= {"func_name": "training.networks_stylegan2.G_main", "architecture": "skip"} | (settings or {})
     with genuine_names():
-        components = EasyDict()
-        for component in ("mapping", "synthesis"):
-            own = {key[len(component) + 1 :]: value for key, value in g.items() if key.startswith(component)}
-            components[component] = _tf_network(f"G_{component}", own, EasyDict(static), EasyDict())
-        top_level = {key: value for key, value in g.items() if "/" not in key}
-        generator = _tf_network("G", top_level, EasyDict(static), components)
-        averaged = _tf_network("Gs", top_level, EasyDict(static), components)
+        generator, averaged = (_tf_generator(name, g, static) for name in ("G", "Gs"))
         discriminator = _tf_network("D", d, EasyDict(static), EasyDict())
         return pickle.dumps((generator, discriminator, averaged), protocol=protocol)
 
@@ -252,6 +246,17 @@ def nvidia_state(generator: nn.Module) -> State:
         for key, value in generator.state_dict().items()
     }
     return state | {"mapping.w_avg": torch.zeros(state["mapping.fc0.bias"].shape)}
+
+
+def _tf_generator(name: str, variables: dict[str, Any], static: dict[str, Any]) -> Network:
+    """A generator of its own, as both are in genuine files: pickle would write shared arrays once."""
+    variables = {key: value.copy() for key, value in variables.items()}
+    components = EasyDict()
+    for component in ("mapping", "synthesis"):
+        own = {key[len(component) + 1 :]: value for key, value in variables.items() if key.startswith(component)}
+        components[component] = _tf_network(f"G_{component}", own, EasyDict(static), EasyDict())
+    top_level = {key: value for key, value in variables.items() if "/" not in key}
+    return _tf_network(name, top_level, EasyDict(static), components)
 
 
 def _tf_network(name: str, variables: dict[str, Any], static: EasyDict, components: EasyDict) -> Network:
