@@ -143,6 +143,7 @@ class Session:
         weights: ArrayLike | None = None,
         reach: float | None = None,
         onward: bool = False,
+        resumed: DragStep | None = None,
     ) -> Iterator[DragStep]:
         """Drag, one step each time an event is asked for; asking for no more cancels and keeps the best so far.
 
@@ -155,6 +156,7 @@ class Session:
             reach: "stay close": how far the latent may go from the picture as it was opened, as
                 `engine.drag.drag`; None for the solver's default.
             onward: start from the state that is shown, in which the handles are; else from the picture as opened.
+            resumed: event of the same drag in another process, to go on from; the pairs' handles are where it was.
 
         Yields:
             The state at the start, then after every step; also kept in `history`, the best one in `states`.
@@ -166,8 +168,8 @@ class Session:
             OutOfMemory: the device's memory does not suffice.
         """
         points = _to_model(pairs, self.picture, self.crop, weights)
-        region = self._region(mask)
-        start = self._begin(region, onward)
+        region = self.region(mask)
+        start = self._begin(region, onward, resumed)
         events = drag(
             self.model.generator,
             start.w_plus,
@@ -189,11 +191,12 @@ class Session:
         mask: NDArray[np.float32] | None = None,
         weights: ArrayLike | None = None,
         reach: float | None = None,
+        resumed: DragStep | None = None,
     ) -> SessionLiveDrag:
         """Press handles of the state that is shown, to drag them as the pointer moves; arguments as for `drag`."""
         points = _to_model(pairs, self.picture, self.crop, weights, still=True)
-        region = self._region(mask)
-        start = self._begin(region, onward=True)
+        region = self.region(mask)
+        start = self._begin(region, onward=True, resumed=resumed)
         square = None if region is None else region.square
         solver = LiveDrag(self.model.generator, start.w_plus, points, square, home=self.w_start, reach=reach)
         return SessionLiveDrag(self, solver, points)
@@ -209,6 +212,37 @@ class Session:
     def reset(self) -> bool:
         """Show the picture as it was opened; `redo` leads back. Returns whether something changed."""
         return self._shown > 0 and self._show(0)
+
+    def region(self, mask: NDArray[np.float32] | None) -> Region | None:
+        """What a mask of the document lets move; None for everything.
+
+        Raises:
+            BadMask: nothing of it lies where the model sees the picture.
+        """
+        if mask is None:
+            return None
+        square = self.crop.extract(mask)
+        if not square.any():
+            raise BadMask(
+                "The mask leaves nothing to move where the model sees the picture.",
+                f"Paint it white inside the square with the corners {_corners(self.crop)}.",
+            )
+        return Region(mask, square)
+
+    @property
+    def opening_notes(self) -> tuple[str, ...]:
+        """What was found when opening, one sentence each."""
+        return self._opening_notes
+
+    def restore(self, states: Sequence[EditState], shown: int) -> None:
+        """Put the states of another process in, after the picture as opened, and show one of them.
+
+        Args:
+            states: without the picture as opened, oldest first.
+            shown: index of the state to show, 0 for the picture as opened.
+        """
+        self.states[1:] = states
+        self._show(shown)
 
     @property
     def shown(self) -> int:
@@ -266,11 +300,13 @@ class Session:
         state = self.states[self._shown]
         return self._renderer.patch(state.w_plus if event is None else event.w_plus, state.region, size_px)
 
-    def _begin(self, region: Region | None, onward: bool) -> EditState:
+    def _begin(self, region: Region | None, onward: bool, resumed: DragStep | None) -> EditState:
         """Prepare a state for a new drag, which its first event opens; returns the one that the drag starts from."""
         start = self.states[self._shown] if onward else self.states[0]
         if onward and start.event is not None and region is not None:
             region = region.joined(start.region)
+        if resumed is not None:
+            start = EditState(resumed.w_plus, resumed, region)
         self._next, self.history = EditState(start.w_plus, start.event, region), []
         return start
 
@@ -293,17 +329,6 @@ class Session:
             return False
         self._shown, self.history, self._next = index, [], None
         return True
-
-    def _region(self, mask: NDArray[np.float32] | None) -> Region | None:
-        if mask is None:
-            return None
-        square = self.crop.extract(mask)
-        if not square.any():
-            raise BadMask(
-                "The mask leaves nothing to move where the model sees the picture.",
-                f"Paint it white inside the square with the corners {_corners(self.crop)}.",
-            )
-        return Region(mask, square)
 
 
 class SessionLiveDrag:

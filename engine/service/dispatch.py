@@ -37,6 +37,7 @@ class Dispatcher:
         self._front, self._link, self._registry = front, link, registry
         self._heard = time.monotonic()
         self._beat: dict[str, Any] = {}
+        self._trouble: dict[str, str] = {}
         self.devices: list[dict[str, Any]] = []
 
     # ---- towards the worker
@@ -94,7 +95,10 @@ class Dispatcher:
         if say in ("ready", "beat"):
             self._beat = envelope
             self.devices = envelope.get("devices", self.devices)
-        if say == "ready":
+        if say == "unable":
+            self._trouble = envelope["trouble"]
+        elif say == "ready":
+            self._trouble = {}
             _log.info("worker ready", extra={"worker": envelope["pid"], "devices": self.devices})
             for record in self._registry:
                 record.holds_previews = False
@@ -141,13 +145,14 @@ class Dispatcher:
         self._finish(record, request, encode(Cancelled(re=request, sid=sid)))
 
     def _give_up(self, record: Record, request: str) -> None:
-        error = WorkerCrashed(
-            "The part of the engine that computes stopped several times, so this was given up.",
-            "Its log is engine.log in the engine's folder; `krita-drag doctor` says what is wrong with the device.",
-        )
+        trouble = self._trouble or {
+            "code": WorkerCrashed.code,
+            "message": "The part of the engine that computes stopped several times, so this was given up.",
+            "hint": "Its log is worker.log in the engine's folder; `krita-drag doctor` says what may be wrong.",
+        }
         sid = record.sid if record.folder is not None else None
-        _log.error("request given up", extra={"sid": sid, "job": request})
-        event = Error(re=request, sid=sid, code=error.code, message=error.message, hint=error.hint)
+        _log.error("request given up", extra={"sid": sid, "job": request, "code": trouble["code"]})
+        event = Error(re=request, sid=sid, **trouble)  # type: ignore[arg-type]
         self._finish(record, request, encode(event))
 
     def _finish(self, record: Record, request: str, parts: Sequence[Buffer]) -> None:

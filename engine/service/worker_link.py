@@ -4,9 +4,10 @@ Both ways, a message is an envelope (a JSON object) and then the frames of a mes
 
     to the worker     {"do": "request", "sid", "id"} + frames    {"do": "cancel", "sid", "id"}
                       {"do": "previews", "sid", "wanted"}        {"do": "suspend" | "forget", "sid"}    {"do": "stop"}
-    from the worker   {"say": "ready", "pid", "devices"}         {"say": "beat", "step_ms", "free_mb", "resident"}
+    from the worker   {"say": "ready", "pid", "devices"}         {"say": "unable", "pid", "trouble"}
+                      {"say": "beat", "step_ms", "free_mb", "devices"}
                       {"say": "event", "sid", "id", "kind"} + frames
-                      {"say": "answer", "sid", "id", "kept"} + frames    {"say": "stopped"}
+                      {"say": "answer", "sid", "id", "kept", "end"} + frames
 """
 
 from __future__ import annotations
@@ -111,7 +112,7 @@ class WorkerLink:
             except zmq.Again:
                 return None
             envelope = json.loads(head)
-            if envelope["say"] == "ready":
+            if envelope["say"] in ("ready", "unable"):
                 if envelope["pid"] != self.pid:  # one that was already replaced
                     continue
                 self._identity = identity

@@ -1,0 +1,304 @@
+"""A session in the worker: what waits, what runs, what is in memory and what is on the disk."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from krita_drag.wire.errors import BadFrame, NoSession
+from krita_drag.wire.messages import Live, Open, Request, Restore
+
+from engine.drag import DragStep
+from engine.models import Model
+from engine.service.jobs import Report, Steps
+from engine.service.keeping import Ended, Keeper, Progress
+from engine.service.model_cache import ModelCache
+from engine.service.pixels import to_picture
+from engine.session import Session
+
+_log = logging.getLogger(__name__)
+
+CHECKPOINT_EVERY_S = 0.5
+SEQ_LEAP = 1000  # events that may have been sent after a checkpoint
+
+
+@dataclass
+class Job:
+    """A request that runs.
+
+    Attributes:
+        message: the request.
+        steps: what it does; None before its first step.
+        seq: number of its latest event.
+        report: what it told last.
+        idle: whether it waits for its client to move.
+        preview_due: whether a preview is drawn at its next turn.
+        preview_at: when the next preview may be drawn, monotonic seconds.
+        kept_at: when it was written to the disk last, monotonic seconds.
+        step_ms: duration of its latest step.
+    """
+
+    message: Request
+    steps: Steps | None = None
+    seq: int = 0
+    report: Report = field(default_factory=lambda: Report("queued"))
+    idle: bool = False
+    preview_due: bool = False
+    preview_at: float = 0.0
+    kept_at: float = field(default_factory=time.monotonic)
+    step_ms: float = 0.0
+
+
+class HostedSession:
+    """One session, or the requests of one client that belong to none.
+
+    Args:
+        sid: the session; any other text for what belongs to none.
+        folder: where it is kept; None for what belongs to none.
+        models: shared by all sessions.
+    """
+
+    def __init__(self, sid: str, folder: Path | None, models: ModelCache) -> None:
+        self.sid, self.models = sid, models
+        self.waiting: deque[Request] = deque()
+        self.job: Job | None = None
+        self.previews_wanted = True
+        self.used_at = time.monotonic()
+        self.on_cpu = False
+        self.frugal = False
+        self.unkept = False  # whether the disk lacks something that memory has
+        self.notes: list[str] = []
+        self.inversion_steps = 0
+        self._keeper = Keeper(folder) if folder is not None else None
+        self.folder = folder
+        self._session: Session | None = None
+        self._opening: Open | Restore | None = None
+        self._newest: dict[str, Live] = {}
+        self._ended: Ended | None = None
+
+    # ---- what jobs ask for
+
+    @property
+    def keeper(self) -> Keeper:
+        """Where the session is kept.
+
+        Raises:
+            NoSession: this is none.
+        """
+        if self._keeper is None:
+            raise NoSession("This needs a session.", "Open a picture first.")
+        return self._keeper
+
+    @property
+    def order(self) -> str:
+        """Order of the channels in the session's frames."""
+        return self.opening().order
+
+    @property
+    def ended(self) -> Ended:
+        """The latest request that ended."""
+        if self._ended is None:
+            self._ended = self.keeper.ended()
+        return self._ended
+
+    def opening(self) -> Any:
+        """Return the message that opened the session.
+
+        Raises:
+            NoSession: it is lost.
+        """
+        if self._opening is None:
+            self._opening = self.keeper.opening()
+        return self._opening
+
+    def model(self, name: str) -> Model:
+        """Return a model where this session computes."""
+        return self.models.get(name, on_cpu=self.on_cpu)
+
+    def describe_model(self, name: str) -> dict[str, Any]:
+        """Load a model; returns the fields that `done` has of it."""
+        began = time.monotonic()
+        model = self.model(name)
+        return {
+            "resolution": model.info.resolution,
+            "sha256": self.models.sha256(name),
+            "load_ms": (time.monotonic() - began) * 1000,
+        }
+
+    def opened(self, message: Open | Restore, session: Session | None) -> None:
+        """Note that the session begins anew."""
+        self._opening, self._session, self._ended, self.notes = message, session, Ended(), []
+        self.attempt("opening", lambda: self.keeper.begin(message))
+
+    def inverted(self, session: Session) -> None:
+        """Note what an inversion has found."""
+        self._session = session
+        shared = self.model(self.opening().model)
+        self.attempt("inversion", lambda: self.keeper.write_inverted(session, shared))
+
+    def inversion_options(self, steps: int | None, preset: str) -> dict[str, Any]:
+        """Return the options of an inversion."""
+        return {"preset": preset} if steps is None else {"preset": preset, "steps": steps}
+
+    def session(self) -> Session | None:
+        """Return the session, brought back from the disk if need be; None before its inversion."""
+        if self._session is None:
+            self._session = self._bring_back()
+            if self._session is not None:
+                self._ended = self.keeper.read_state(self._session)
+        return self._session
+
+    def need_session(self) -> Session:
+        """Return the session.
+
+        Raises:
+            NoSession: it is not there yet.
+        """
+        session = self.session()
+        if session is None:
+            raise NoSession("The picture is not prepared yet.", "Prepare it first.")
+        return session
+
+    def progress(self, request: str) -> Progress | None:
+        """Return where a drag was when it was cut short."""
+        found = self.keeper.read_progress(request, self.need_session().w_start)
+        if found is not None and self.job is not None:
+            self.job.seq = max(self.job.seq, found.seq + SEQ_LEAP)
+            _log.info("drag resumed", extra={"sid": self.sid, "job": request, "step": found.steps})
+        return found
+
+    def newest(self, message: Live) -> Live:
+        """Return the newest message of a gesture."""
+        return self._newest.get(message.id, message)
+
+    def as_file(self) -> Any:
+        """Return the session as a file.
+
+        Raises:
+            BadFrame: this release cannot.
+        """
+        raise BadFrame("This engine does not hand out session files.", "")
+
+    def _bring_back(self) -> Session | None:
+        message = self.opening()
+        if message.seed is not None:
+            return Session.from_seed(self.model(message.model), message.seed, message.truncation_psi)
+        return self.keeper.read_inverted(to_picture(message.image, message.order), self.model(message.model))
+
+    # ---- what the worker does with it
+
+    @property
+    def runnable(self) -> bool:
+        """Whether it has something to do now."""
+        return bool(self.waiting) if self.job is None else not self.job.idle or self.job.preview_due
+
+    def add(self, message: Request) -> None:
+        """Take a request, or a later message of a gesture."""
+        self.used_at = time.monotonic()
+        if isinstance(message, Live):
+            known = self._newest.get(message.id)
+            if known is None or message.seq >= known.seq:
+                self._newest[message.id] = message
+            if self.job is not None and self.job.message.id == message.id:
+                self.job.idle = False
+                return
+        if self._holds(message.id):
+            return
+        self.waiting.append(message)
+
+    def _holds(self, request: str) -> bool:
+        running = self.job is not None and self.job.message.id == request
+        return running or any(one.id == request for one in self.waiting)
+
+    def drop_waiting(self, request: str) -> Request | None:
+        """Take a request out of the line; None if it does not wait."""
+        for message in self.waiting:
+            if message.id == request:
+                self.waiting.remove(message)
+                self._newest.pop(request, None)
+                return message
+        return None
+
+    def end_job(self) -> None:
+        """Stop what runs, between two of its steps."""
+        if self.job is not None:
+            if self.job.steps is not None:
+                self.job.steps.close()
+            self._newest.pop(self.job.message.id, None)
+            self.job = None
+
+    def rewind(self) -> None:
+        """Let the job that runs begin again at its next turn, from its checkpoint where it has one."""
+        if self.job is not None:
+            if self.job.steps is not None:
+                self.job.steps.close()
+            self.job.steps, self.job.idle, self.job.preview_due = None, False, False
+            self.job.report = Report("queued", self.job.report.step)
+        self.leave_memory()
+
+    def checkpoint(self, now: float, *, force: bool = False) -> None:
+        """Write where a drag has come to, every half second."""
+        job = self.job
+        if job is None or job.report.event is None or not (force or now - job.kept_at >= CHECKPOINT_EVERY_S):
+            return
+        job.kept_at = now
+        event: DragStep = job.report.event
+        progress = Progress(job.message.id, job.seq, job.report.step, event)
+        self.attempt("checkpoint", lambda: self.keeper.write_progress(progress))
+
+    def commit(self, request: str, kind: str, fields: dict[str, Any]) -> None:
+        """Write where the session stands after a request."""
+        if self._keeper is None or self._session is None:
+            return
+        session, keeper = self._session, self._keeper
+        self._ended = Ended(request, kind, fields)
+        ended = self._ended
+        self.attempt("state", lambda: keeper.write_state(session, ended))
+
+    def attempt(self, what: str, write: Any) -> None:
+        """Write to the disk; where that fails, work goes on, and the client is told."""
+        try:
+            write()
+            self.unkept = False
+        except OSError as error:
+            if self.folder is not None and not self.folder.exists():
+                return  # closed meanwhile
+            self.unkept = True
+            note = "The disk of the engine cannot be written: what is done now would be lost if the engine ended."
+            if note not in self.notes:
+                self.notes.append(note)
+            _log.error("not kept", extra={"sid": self.sid, "what": what, "errno": error.errno})
+
+    def leave_memory(self) -> None:
+        """Let go of what can be brought back from the disk; everything else stays."""
+        if not self.unkept:
+            self._session, self._opening, self._ended = None, None, None
+
+    @property
+    def opened_model(self) -> str | None:
+        """Name of the model that the session was opened with, when that is in memory."""
+        return getattr(self._opening, "model", None)
+
+    def model_used(self) -> str | None:
+        """Name of the model that this session holds in memory."""
+        return self._session.model.info.name if self._session is not None else None
+
+    def suspend(self) -> None:
+        """Stop everything where it is; repeating the requests goes on from there."""
+        self.checkpoint(time.monotonic(), force=True)
+        self.end_job()
+        self.waiting.clear()
+        self.leave_memory()
+
+    def forget(self) -> None:
+        """Stop everything; nothing is written any more."""
+        with contextlib.suppress(Exception):
+            self.end_job()
+        self.waiting.clear()
+        self._keeper = self.folder = None
+        self._session = self._opening = self._ended = None

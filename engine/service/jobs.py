@@ -1,0 +1,354 @@
+"""What each request does, one step at a time: generators that the worker asks for their next step in turn.
+
+A job yields a `Report` after every step, or None when it has nothing to do until its client moves; it returns the
+fields of `done`. Closing it between two steps stops it, and the session keeps what was reached.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from krita_drag.wire.errors import BadFrame, BadImage, KritaDragError
+from krita_drag.wire.messages import (
+    Drag,
+    Invert,
+    ListModels,
+    Live,
+    LoadModel,
+    ModelEntry,
+    Open,
+    Redo,
+    Render,
+    Request,
+    Reset,
+    Restore,
+    Save,
+    Undo,
+)
+
+from engine.align import Crop
+from engine.drag import DragStep
+from engine.points import Pair
+from engine.rendering import Patch
+from engine.service.pixels import patch_fields, to_mask, to_picture, whole_picture
+from engine.session import Session
+
+if TYPE_CHECKING:
+    from engine.service.hosted import HostedSession
+
+SESSION_BUDGET_BYTES = 2 << 30  # of memory for one session
+BYTES_PER_PIXEL = 40  # that a session holds of its picture at the worst moment: tensors, masks, the answer
+
+Fields = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a job tells after a step.
+
+    Attributes:
+        phase, step, of, loss, distance_px, handles, confidence, lost: fields of `progress`.
+        live_seq: of a gesture, the newest message when the step began.
+        show: draws a preview of this state, longest side in pixels; None when there is nothing new to see.
+        event: of a drag, the state it has reached.
+    """
+
+    phase: str
+    step: int = 0
+    of: int = 0
+    loss: float | None = None
+    distance_px: float | None = None
+    handles: tuple[tuple[float, float], ...] = ()
+    confidence: tuple[float, ...] = ()
+    lost: tuple[bool, ...] = ()
+    live_seq: int | None = None
+    show: Callable[[int], Patch] | None = None
+    event: DragStep | None = None
+
+
+Steps = Generator[Report | None, None, Fields]
+
+
+def begin(hosted: HostedSession, message: Request) -> Steps:
+    """Return the steps of a request.
+
+    Args:
+        hosted: where it is done.
+        message: the request; of a gesture, the newest message is read from `hosted`.
+    """
+    steps = _STEPS.get(type(message))
+    if steps is None:
+        raise BadFrame(f"“{message.type}” is not for the worker.")
+    return steps(hosted, message)
+
+
+def _open(hosted: HostedSession, message: Open) -> Steps:
+    yield Report("loading")
+    model = hosted.model(message.model)
+    if message.seed is not None:
+        session = Session.from_seed(model, message.seed, message.truncation_psi)
+        hosted.opened(message, session)
+        yield Report("rendering")
+        fields = _corners(session.crop)
+        return {**_size(session), **fields, "picture": whole_picture(session.picture, message.order)}
+    assert message.image is not None
+    height, width = message.image.shape[:2]
+    if height * width * BYTES_PER_PIXEL > SESSION_BUDGET_BYTES:
+        raise BadImage(f"The picture has {height * width / 1e6:.0f} million pixels.", "Select a part of it.")
+    to_picture(message.image, message.order)
+    hosted.opened(message, None)
+    return {"size": (width, height)}
+
+
+def _invert(hosted: HostedSession, message: Invert) -> Steps:
+    yield from invert(hosted, steps=message.steps, preset=message.preset)
+    session = hosted.need_session()
+    return {**_corners(session.crop), "notes": notes(hosted), "step": hosted.inversion_steps}
+
+
+def invert(hosted: HostedSession, steps: int | None = None, preset: str = "balanced") -> Generator[Report, None, None]:
+    """Find the picture in the model; the session is there afterwards."""
+    opening = hosted.opening()
+    if opening.image is None:
+        raise BadFrame("A picture made from a seed needs no search.")
+    yield Report("loading")
+    model = hosted.model(opening.model)
+    picture = to_picture(opening.image, opening.order)
+    yield Report("aligning")
+    search = Session.opening(model, picture, hosted.models.store, **hosted.inversion_options(steps, preset))
+    try:
+        while True:
+            step = next(search)
+            hosted.inversion_steps = step.step
+            phase = "tuning" if step.stage == "tuning" else "projecting"
+            yield Report(phase, step.step, step.total, loss=float(step.loss))
+    except StopIteration as end:
+        hosted.inverted(end.value)
+    finally:
+        search.close()
+
+
+def _drag(hosted: HostedSession, message: Drag) -> Steps:
+    session = yield from _ready(hosted)
+    mask = to_mask(message.mask, session.picture.size_wh)
+    pairs, targets = _pairs(message.points), np.array(message.points, float)[:, 2:]
+    done, resumed, pairs = _resume(hosted, session, message, pairs)
+    events = session.drag(
+        pairs,
+        solver=message.solver,
+        mask=mask,
+        max_steps=max(message.max_steps - done, 1),
+        weights=message.weights or None,
+        reach=message.reach,
+        onward=message.onward,
+        resumed=resumed,
+    )
+    last = None
+    for last in events:
+        yield _report(session, "dragging", last, targets, message.max_steps, offset=done)
+    return (yield from _finish(hosted, session, last, targets, done))
+
+
+def _live(hosted: HostedSession, message: Live) -> Steps:
+    session = yield from _ready(hosted)
+    mask = to_mask(message.mask, session.picture.size_wh)
+    done, resumed, pairs = _resume(hosted, session, message, _pairs(message.points))
+    drag = session.live(pairs, mask=mask, weights=message.weights or None, reach=message.reach, resumed=resumed)
+    seen, last, seq = -1, None, done
+    while True:
+        newest = hosted.newest(message)
+        targets = np.array(newest.points, float)[:, 2:]
+        if newest.seq != seen:
+            seen = newest.seq
+            drag.move(targets)
+        if newest.phase == "release":
+            break
+        event = drag.step()
+        if event is None:
+            yield None
+        else:
+            last, seq = event, done + event.step
+            yield _report(session, "dragging", event, targets, 0, offset=done, live_seq=seen)
+    for last in drag.release():
+        yield _report(session, "polishing", last, targets, 0, offset=seq, live_seq=seen)
+    fields = yield from _finish(hosted, session, last, targets, seq)
+    return {**fields, "reason": fields.get("reason") or "released"}
+
+
+def _resume(
+    hosted: HostedSession, session: Session, message: Drag | Live, pairs: list[Pair]
+) -> tuple[int, DragStep | None, list[Pair]]:
+    """Find where a drag was when it was cut short: steps made, state, and the pairs with the handles there."""
+    progress = hosted.progress(message.id)
+    if progress is None or len(progress.event.handles) != len(pairs):
+        return 0, None, pairs
+    handles = session.crop.to_document(progress.event.handles.clip(0, session.crop.resolution))
+    pairs = [((float(x), float(y)), target) for (x, y), (_, target) in zip(handles, pairs, strict=True)]
+    return progress.steps, progress.event, pairs
+
+
+def _finish(
+    hosted: HostedSession, session: Session, last: DragStep | None, targets: np.ndarray, offset: int
+) -> Generator[Report, None, Fields]:
+    """Draw the result at full size, a step of its own."""
+    steps = offset + (last.step if last is not None else 0)
+    yield Report("rendering", steps)
+    fields: Fields = {"step": steps, "notes": notes(hosted), **state_fields(session)}
+    if last is not None and last.reason:
+        fields["reason"] = last.reason
+    best = session.best()
+    if best is not None and len(targets) == len(best.handles):
+        away = np.linalg.norm(session.crop.to_document(best.handles) - targets, axis=1)
+        fields["distance_px"] = float(away.mean())
+    return {**fields, **shown(hosted, session)}
+
+
+def _step_through(hosted: HostedSession, message: Undo | Redo | Reset) -> Steps:
+    session = yield from _ready(hosted)
+    {Undo: session.undo, Redo: session.redo, Reset: session.reset}[type(message)]()
+    yield Report("rendering")
+    return {**state_fields(session), **shown(hosted, session)}
+
+
+def _render(hosted: HostedSession, message: Render) -> Steps:
+    session = yield from _ready(hosted)
+    yield Report("rendering")
+    return {**state_fields(session), **shown(hosted, session)}
+
+
+def _save(hosted: HostedSession, message: Save) -> Steps:
+    yield from _ready(hosted)
+    return {"session": hosted.as_file()}
+
+
+def _restore(hosted: HostedSession, message: Restore) -> Steps:
+    yield Report("loading")
+    hosted.opened(message, None)
+    session = hosted.need_session()
+    yield Report("rendering")
+    return {**_size(session), **_corners(session.crop), **state_fields(session), **shown(hosted, session)}
+
+
+def _list_models(hosted: HostedSession, message: ListModels) -> Steps:
+    yield Report("loading")
+    store, loaded = hosted.models.store, hosted.models.loaded()
+    here = {info.name for info in store.installed()}
+    known = {info.name: info for info in [*store.catalogue(), *store.installed()]}
+    entries = [
+        ModelEntry(
+            name=name[:64],
+            title=info.title[:200],
+            resolution=info.resolution,
+            installed=name in here,
+            loaded=name in loaded,
+            licence=info.licence[:200],
+        )
+        for name, info in known.items()
+    ]
+    return {"models": tuple(entries[:200])}
+
+
+def _load_model(hosted: HostedSession, message: LoadModel) -> Steps:
+    yield Report("loading")
+    return hosted.describe_model(message.model)
+
+
+_STEPS: dict[type[Request], Callable[[Any, Any], Steps]] = {
+    Open: _open,
+    Invert: _invert,
+    Drag: _drag,
+    Live: _live,
+    Undo: _step_through,
+    Redo: _step_through,
+    Reset: _step_through,
+    Render: _render,
+    Save: _save,
+    Restore: _restore,
+    ListModels: _list_models,
+    LoadModel: _load_model,
+}
+
+
+def _ready(hosted: HostedSession) -> Generator[Report, None, Session]:
+    """Bring the session into memory, doing first what was left undone."""
+    session = hosted.session()
+    if session is None:
+        yield from invert(hosted)
+        session = hosted.need_session()
+    return session
+
+
+def _report(
+    session: Session,
+    phase: str,
+    event: DragStep,
+    targets: np.ndarray,
+    of: int,
+    *,
+    offset: int = 0,
+    live_seq: int | None = None,
+) -> Report:
+    handles = session.crop.to_document(event.handles)
+    away = np.linalg.norm(handles - targets, axis=1)
+    return Report(
+        phase,
+        offset + event.step,
+        of,
+        loss=float(event.loss),
+        distance_px=float(away.mean()),
+        **_places(handles, event),
+        live_seq=live_seq,
+        show=lambda size_px: session.patch(size_px, event),
+        event=event,
+    )
+
+
+def _places(handles: np.ndarray, event: DragStep) -> Fields:
+    fields: Fields = {"handles": tuple((float(x), float(y)) for x, y in handles)}
+    if event.confidence is not None:
+        fields["confidence"] = tuple(float(one) for one in np.clip(event.confidence, 0, 1))
+    if event.lost is not None:
+        fields["lost"] = tuple(bool(one) for one in event.lost)
+    return fields
+
+
+def state_fields(session: Session) -> Fields:
+    """Where the handles are in the state shown, and how many states there are around it."""
+    fields: Fields = {"undos": session.shown, "redos": len(session.states) - 1 - session.shown}
+    best = session.best()
+    return fields if best is None else {**fields, **_places(session.handles_document(), best)}
+
+
+def shown(hosted: HostedSession, session: Session) -> Fields:
+    """The patch of the state shown, full size; nothing where nothing changed."""
+    if session.shown == 0:
+        return {}
+    return patch_fields(session.patch(), hosted.order)
+
+
+def notes(hosted: HostedSession) -> tuple[str, ...]:
+    """What the artist should know, as many sentences as a message holds."""
+    found = [*hosted.notes, *hosted.need_session().notes]
+    return tuple(dict.fromkeys(note[:500] for note in found))[:16]
+
+
+def _size(session: Session) -> Fields:
+    return {"size": session.picture.size_wh}
+
+
+def _corners(crop: Crop) -> Fields:
+    return {"corners": tuple((float(x), float(y)) for x, y in crop.corners)}
+
+
+def _pairs(points: tuple[tuple[float, ...], ...]) -> list[Pair]:
+    return [((hx, hy), (tx, ty)) for hx, hy, tx, ty in points]
+
+
+def failure_of(error: Exception) -> KritaDragError:
+    """Return what is told of a failure."""
+    if isinstance(error, KritaDragError):
+        return error
+    return KritaDragError("Something unforeseen happened in the engine.", "Its log, worker.log, says what.")

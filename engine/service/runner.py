@@ -1,0 +1,223 @@
+"""One turn of one session: a step of its job, a preview, or an end; and what is told of it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+from krita_drag.wire.codec import encode
+from krita_drag.wire.errors import KritaDragError, OutOfMemory
+from krita_drag.wire.messages import Cancelled, Done, Error, Event, Preview, Progress, Request
+
+from engine.service.hosted import HostedSession, Job
+from engine.service.jobs import Fields, Report, begin, failure_of, shown, state_fields
+from engine.service.pixels import patch_fields
+from engine.service.records import save_answer
+
+_log = logging.getLogger(__name__)
+
+PREVIEW_EVERY_S = 0.1
+PREVIEW_SHARE = 0.4  # of the time that drawing previews may take
+QUICK_DRAWING_S = 0.05  # a stopped drag is drawn at once if that takes no longer; else its client asks for it
+_CANCELLED_FIELDS = frozenset({"handles", "confidence", "lost", "undos", "redos", "rect", "patch"})
+_NOT_KEPT = frozenset({"re", "sid", "rect", "models", "status"})
+
+Tell = Callable[[dict[str, Any], list[bytes]], None]
+
+
+class Runner:
+    """Takes turns of sessions.
+
+    Args:
+        tell: sends an envelope and the frames of a message to the gateway.
+        make_room: called when memory does not suffice, with the session; says what was done about it, or None when
+            nothing more can be done.
+    """
+
+    def __init__(self, tell: Tell, make_room: Callable[[HostedSession], str | None]) -> None:
+        self._tell, self._make_room = tell, make_room
+        self._drawing_s = 0.0  # what drawing a result took lately
+        self.step_ms = 0.0
+
+    def turn(self, hosted: HostedSession) -> None:
+        """Do one step of a session; whatever goes wrong ends its request and nothing else."""
+        job = hosted.job
+        if job is None:
+            job = hosted.job = Job(hosted.waiting.popleft())
+        began = time.monotonic()
+        trouble: Exception | None = None
+        try:
+            if job.preview_due:
+                self._draw_preview(hosted, job)
+            else:
+                self._step(hosted, job)
+        except Exception as error:
+            trouble = error.with_traceback(None)  # its frames would hold on to the device's memory
+            if not isinstance(error, KritaDragError):
+                _log.exception("job failed", extra={"sid": hosted.sid, "job": job.message.id})
+        if trouble is not None:
+            self._recover(hosted, job, trouble)
+        job.step_ms = self.step_ms = (time.monotonic() - began) * 1000
+        hosted.checkpoint(time.monotonic())
+
+    def cancel(self, hosted: HostedSession, request: str) -> None:
+        """Stop a request that runs or waits."""
+        waiting = hosted.drop_waiting(request)
+        if waiting is not None:
+            self._answer(hosted, waiting, Cancelled, {})
+            return
+        job = hosted.job
+        if job is None or job.message.id != request:
+            return
+        message, step = job.message, job.report.step
+        hosted.end_job()
+        fields: Fields = {"step": step}
+        try:
+            session = hosted.session() if job.report.event is not None else None
+            if session is not None:
+                fields |= {k: v for k, v in state_fields(session).items() if k in _CANCELLED_FIELDS}
+                if self._drawing_s <= QUICK_DRAWING_S:
+                    fields |= shown(hosted, session)
+        except KritaDragError as error:
+            _log.warning("cancelled without a picture", extra={"job": request, "why": error.code})
+        self._answer(hosted, message, Cancelled, fields)
+
+    def _step(self, hosted: HostedSession, job: Job) -> None:
+        if job.steps is None:
+            if self._ended_before(hosted, job):
+                return
+            job.steps = begin(hosted, job.message)
+        drawing = job.report.phase == "rendering"
+        began = time.monotonic()
+        try:
+            report = next(job.steps)
+        except StopIteration as end:
+            if drawing:
+                self._drawing_s = time.monotonic() - began
+            self._finish(hosted, job, end.value)
+            return
+        job.idle = report is None
+        if report is not None:
+            self._tell_progress(hosted, job, report)
+
+    def _ended_before(self, hosted: HostedSession, job: Job) -> bool:
+        """Answer again what was done already when the worker died before it could say so."""
+        if hosted.folder is None or hosted.ended.request != job.message.id:
+            return False
+        ended, session = hosted.ended, hosted.need_session()
+        hosted.end_job()
+        if ended.kind == Cancelled.type:
+            self._answer(hosted, job.message, Cancelled, dict(ended.fields), again=True)
+        else:
+            fields = {**ended.fields, **shown(hosted, session)}
+            self._answer(hosted, job.message, Done, fields, again=True)
+        return True
+
+    def _tell_progress(self, hosted: HostedSession, job: Job, report: Report) -> None:
+        job.report, job.seq = report, job.seq + 1
+        size_px = getattr(job.message, "preview_px", 0)
+        wanted = size_px > 0 and report.show is not None and hosted.previews_wanted
+        job.preview_due = wanted and time.monotonic() >= job.preview_at
+        event = Progress(
+            re=job.message.id,
+            seq=job.seq,
+            phase=report.phase,
+            sid=_sid(hosted),
+            step=report.step,
+            of=report.of,
+            step_ms=job.step_ms,
+            loss=report.loss,
+            distance_px=report.distance_px,
+            handles=report.handles,
+            confidence=report.confidence,
+            lost=report.lost,
+        )
+        self._event(hosted, job, "progress", event)
+
+    def _draw_preview(self, hosted: HostedSession, job: Job) -> None:
+        job.preview_due = False
+        report, began = job.report, time.monotonic()
+        assert report.show is not None
+        patch = report.show(job.message.preview_px)  # type: ignore[attr-defined]
+        took = time.monotonic() - began
+        job.preview_at = began + max(PREVIEW_EVERY_S, took / PREVIEW_SHARE)
+        job.seq += 1
+        event = Preview(
+            re=job.message.id,
+            sid=hosted.sid,
+            seq=job.seq,
+            step=report.step,
+            live_seq=report.live_seq,
+            handles=report.handles,
+            confidence=report.confidence,
+            lost=report.lost,
+            **patch_fields(patch, hosted.order),  # type: ignore[arg-type]
+        )
+        self._event(hosted, job, "preview", event)
+
+    def _finish(self, hosted: HostedSession, job: Job, fields: Fields) -> None:
+        message = job.message
+        hosted.end_job()
+        self._answer(hosted, message, Done, fields)
+
+    def _recover(self, hosted: HostedSession, job: Job, trouble: Exception) -> None:
+        """After a failure: try again with more room where memory was short, else end the request."""
+        if isinstance(trouble, OutOfMemory):
+            hosted.checkpoint(time.monotonic(), force=True)
+            hosted.rewind()
+            done = self._make_room(hosted)
+            if done is not None:
+                _log.warning("memory short", extra={"sid": hosted.sid, "job": job.message.id, "did": done})
+                return
+        hosted.end_job()
+        self._fail(hosted, job.message, trouble)
+
+    def _fail(self, hosted: HostedSession, message: Request, trouble: Exception) -> None:
+        told = failure_of(trouble)
+        fields = {
+            "code": told.code,
+            "message": told.message[:500],
+            "hint": told.hint[:500],
+            "retryable": told.retryable,
+            "at": told.at,
+            "retry_s": told.retry_s,
+        }
+        self._answer(hosted, message, Error, fields)
+
+    def _event(self, hosted: HostedSession, job: Job, kind: str, event: Event) -> None:
+        envelope = {"say": "event", "sid": hosted.sid, "id": job.message.id, "kind": kind}
+        self._tell(envelope, [bytes(part) for part in encode(event)])
+
+    def _answer(
+        self,
+        hosted: HostedSession,
+        message: Request,
+        kind: type[Done | Cancelled | Error],
+        fields: Fields,
+        *,
+        again: bool = False,
+    ) -> None:
+        """End a request: first on the disk, then on the wire; `again`: the session on the disk knows it already."""
+        event = kind(re=message.id, sid=_sid(hosted), **fields)
+        frames = [bytes(part) for part in encode(event)]
+        kept = False
+        folder = hosted.folder
+        if folder is not None:
+            if kind is not Error and not again:
+                plain = {name: value for name, value in event.to_plain().items() if name not in _NOT_KEPT}
+                hosted.commit(message.id, event.type, plain)
+
+            def keep() -> None:
+                nonlocal kept
+                save_answer(folder, message.id, frames)
+                kept = True
+
+            hosted.attempt("answer", keep)
+        envelope = {"say": "answer", "sid": hosted.sid, "id": message.id, "kept": kept, "end": event.type}
+        self._tell(envelope, frames)
+
+
+def _sid(hosted: HostedSession) -> str | None:
+    return hosted.sid if hosted.folder is not None else None
