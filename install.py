@@ -2,13 +2,15 @@
 """Set up krita-drag with nothing but Python: `python3 install.py`; run its tests: `python3 install.py --test`.
 
 The set-up has five steps: virtual environment, PyTorch, engine, face model, demonstration drag. Each finished step
-is recorded at once, so that a run that was stopped anywhere is continued by the same command. In the data directory
-(`--home`, else $KRITA_DRAG_HOME, else krita-drag's folder among the user's application data; `.venv` for `--test`):
+is recorded at once, so that a run that was stopped anywhere is continued by the same command. Then the plugin goes
+into every Krita of this user (krita_plugin/installing). In the data directory (`--home`, else $KRITA_DRAG_HOME, else
+krita-drag's folder among the user's application data; `.venv` for `--test`):
 
     engine-venv/    the environment; made anew when it is broken or when pip was killed while writing into it
     install.json    finished steps; its "state" is `incomplete` until the last one is done
     install.log     all that pip said
     models/         model files, written by the engine
+    wheels/         pyzmq for the Python inside Krita, where that lacks it
     .install-*      work in progress; the next run removes what is left of it
 """
 
@@ -17,6 +19,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import hashlib
+import importlib
 import importlib.util
 import json
 import os
@@ -38,6 +41,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import BinaryIO, NoReturn
 
 ROOT = Path(__file__).resolve().parent
@@ -50,7 +54,7 @@ PROBE_TIMEOUT_S = 5.0
 NEEDED_GB = {"cpu": 3, "cuda": 9}  # downloads, what pip unpacks, what stays
 MODEL = "faces"
 DEMO = ["--seed", "7", "--point", "600,760:640,740", "--point", "428,758:390,740"]
-OWN_FILES = ("engine-venv", "install.json", "install.json.part", "install.log", "demo.png", "demo-report.png")
+OWN_FILES = ("engine-venv", "install.json", "install.json.part", "install.log", "demo.png", "demo-report.png", "wheels")
 ENGINE_FILES = ("downloads", "logs")
 # Krita exports the first two to its children; the others would make pip install somewhere else.
 DROPPED_VARIABLES = ("PYTHONPATH", "PYTHONHOME", "__PYVENV_LAUNCHER__", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT")
@@ -177,6 +181,13 @@ def digest_of(paths: Sequence[Path]) -> str:
     for path in paths:
         digest.update(path.as_posix().encode() + b"\0" + (ROOT / path).read_bytes() + b"\0")
     return digest.hexdigest()
+
+
+def krita_side() -> ModuleType:
+    """Return the part of the installer that knows Krita; it may use the newest Python that `check_python` demands."""
+    sys.path[:0] = [str(ROOT), str(ROOT / "krita_plugin")]
+    sys.dont_write_bytecode = True  # nothing is written into the checkout
+    return importlib.import_module("installing.everywhere")
 
 
 def torch_requirement(choice: str) -> str:
@@ -385,6 +396,7 @@ class State:
     torch: str = "auto"  # the --torch that the environment was made for
     running: str = ""  # the step at work; still set when a run begins: the last one was killed in it
     done: dict[str, str] = field(default_factory=dict)  # step -> what it was done with
+    python: str = ""  # the environment's, for Krita to start the engine with
 
     @classmethod
     def load(cls, path: Path) -> State:
@@ -397,7 +409,8 @@ class State:
 
     def save(self, state: str = "incomplete") -> None:
         """Replace the file in one go."""
-        data = {"version": version(), "state": state, "torch": self.torch, "running": self.running, "done": self.done}
+        data = {"version": version(), "state": state, "python": self.python, "torch": self.torch}
+        data |= {"running": self.running, "done": self.done}
         partial = self.path.with_name(self.path.name + ".part")
         partial.write_text(json.dumps(data, indent=2) + "\n", "utf-8")
         rename(partial, self.path)
@@ -430,6 +443,7 @@ class Installer:
         self.python, self.script = scripts / f"python{suffix}", scripts / f"krita-drag{suffix}"
         self.known = (home / "install.json").exists()
         self.state = State.load(home / "install.json")
+        self.state.python = str(self.python)
         # A plain run keeps what an earlier one was told, unless that never worked.
         kept = self.state.torch if "torch" in self.state.done else "auto"
         self.choice: str = kept if options.torch is None else options.torch
@@ -455,6 +469,8 @@ class Installer:
             Step("model", f"model {MODEL}", MODEL, self.home / "models" / MODEL, self.fetch_model),
             Step("demo", "demonstration drag", shlex.join(DEMO), self.home / "demo.png", self.demonstrate),
         ]
+        if self.options.zip is not None:
+            return steps[:1]
         return steps[: 3 if self.testing or self.options.no_model else 4 if self.options.no_demo else 5]
 
     def pending(self) -> list[Step]:
@@ -482,6 +498,8 @@ class Installer:
         print(f"Dry run: nothing is touched.\nData directory: {self.home}")
         for step in self.steps():
             print(f"  {step.title}: {'would be done' if step in pending else 'already done'}")
+        for profile in [] if self.testing or self.options.no_krita else krita_side().used_profiles():
+            print(f"  plugin for Krita, {profile.resources}: would be brought to this version")
         if self.choice != "reuse":
             indexes = [index or "the index that pip is set to use" for index in torch_indexes(self.choice, self.gpu)]
             print(f"PyTorch from {', else '.join(indexes)}\nFree disk space needed: {self.needed_gb} GB")
@@ -602,6 +620,25 @@ class Installer:
         self.engine("drag", "--model", MODEL, *DEMO, "-o", picture, "--report", picture.with_name("demo-report.png"))
         return str(picture)
 
+    def place_plugin(self) -> None:
+        """Put the plugin into every Krita of this user, or say how to do that later."""
+        lines = list(krita_side().install(ROOT / "krita_plugin", self.home, self.download))
+        for line in lines or ["No Krita was found. When there is one, run this again, or see --zip."]:
+            self.console.say(line)
+
+    def write_zip(self, archive: Path) -> None:
+        """Write the plugin as a file for Krita's own importer."""
+        krita_side().write_archive(ROOT / "krita_plugin", archive, self.home / "wheels", self.download)
+        self.console.say(f"{archive}: open it in Krita with Tools > Scripts > Import Python Plugin from File.")
+
+    def download(self, what: str, arguments: Sequence[str]) -> None:
+        """Run the environment's `pip download`."""
+        self.console.say(f"      {what}")
+        command = [*self.module("pip"), "download", "--disable-pip-version-check", "--no-input", *arguments]
+        code, output = self.console.run(command, self.env)
+        if code:
+            raise explain(output, f"Fetching {what}")
+
     def tell_result(self) -> None:
         """Print where things are and how to go on."""
         lines = [f"\nkrita-drag {version()} is ready: {self.script}"]
@@ -617,17 +654,22 @@ class Installer:
 
 def uninstall(options: argparse.Namespace, home: Path) -> None:
     """Remove what this program made, and the models when told to; of a link only the link goes."""
-    names = [*OWN_FILES, *ENGINE_FILES, *(["models", "models.lock"] if options.purge else [])]
+    names = [*OWN_FILES, *ENGINE_FILES, *(["models", "models.lock", "engine", "keys"] if options.purge else [])]
     paths = [home / name for name in names if os.path.lexists(home / name)] + sorted(home.glob(".install-*-*"))
-    print("\n".join([f"To be removed: {path}" for path in paths]) or f"There is nothing to remove in {home}.")
-    if options.dry_run or not paths:
+    in_krita = [] if options.no_krita else krita_side().installed_files()
+    found = [f"To be removed: {path}" for path in [*paths, *in_krita]]
+    print("\n".join(found) or f"There is nothing to remove in {home}.")
+    if options.dry_run or not found:
         return
     if not options.yes and not (sys.stdin.isatty() and input("Remove? [y/N] ").strip().lower() in ("y", "yes")):
         raise Stop("Nothing was removed.", "Answer y, or add --yes.")
-    with only_run(home):
-        for path in paths:
-            discard(path, home)
-    (home / ".install-lock").unlink()
+    if in_krita:
+        krita_side().uninstall()
+    if paths:
+        with only_run(home):
+            for path in paths:
+                discard(path, home)
+        (home / ".install-lock").unlink()
     with contextlib.suppress(OSError):
         home.rmdir()
     print(f"Removed. What else is in {home} stays." if home.exists() else "Removed.")
@@ -646,9 +688,12 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--no-demo", action="store_true", help="leave the demonstration drag out")
     parser.add_argument("--no-model", action="store_true", help="leave out the model, too")
     parser.add_argument("--repair", action="store_true", help="make the environment anew")
+    parser.add_argument("--no-krita", action="store_true", help="leave Krita alone: no plugin")
+    text = "only write the plugin as a file for Krita's Tools > Scripts > Import Python Plugin from File"
+    parser.add_argument("--zip", metavar="FILE", help=text)
     parser.add_argument("--dry-run", action="store_true", help="only tell what would be done")
-    parser.add_argument("--uninstall", action="store_true", help="remove everything but the models")
-    parser.add_argument("--purge", action="store_true", help="with --uninstall: the models, too")
+    parser.add_argument("--uninstall", action="store_true", help="remove everything but models, edits and keys")
+    parser.add_argument("--purge", action="store_true", help="with --uninstall: models, edits and keys, too")
     parser.add_argument("--yes", action="store_true", help="with --uninstall: do not ask")
     text = "make an environment for development in .venv and run the tests in it; all that follows goes to pytest"
     parser.add_argument("--test", nargs=argparse.REMAINDER, metavar="PYTEST_ARGUMENT", help=text)
@@ -676,7 +721,12 @@ def carry_out(options: argparse.Namespace, console: Console) -> int:
         for left_over in home.glob(".install-*-*"):
             shutil.rmtree(left_over, ignore_errors=True)
         installer.run()
+        if options.zip is not None:
+            installer.write_zip(Path(options.zip).expanduser().absolute())
+            return 0
         if options.test is None:
+            if not options.no_krita:
+                installer.place_plugin()
             installer.tell_result()
             return 0
     os.chdir(ROOT)

@@ -116,9 +116,11 @@ class Checkout:
         home: krita-drag's data directory for its runs.
         wheels: the folder that pip takes everything from.
         env: environment of its runs.
+        user: the home folder of its runs, where a Krita may have left its profile.
     """
 
     def __init__(self, folder: Path) -> None:
+        self.user = folder / "user"
         self.root, self.home, self.wheels = folder / "Jürgen 画", folder / "data 画", folder / "wheels"
         for path in (self.root / "engine", self.root / "krita_plugin", self.wheels):
             path.mkdir(parents=True)
@@ -127,9 +129,14 @@ class Checkout:
         (self.root / "krita_plugin" / "tiny_backend.py").write_text(BACKEND, "utf-8")
         (self.root / "engine" / "__init__.py").write_text("", "utf-8")
         (self.root / "engine" / "__main__.py").write_text(ENGINE, "utf-8")
+        shutil.copyfile(ROOT / "engine" / "krita_finder.py", self.root / "engine" / "krita_finder.py")
+        for name in ("krita_drag", "installing"):
+            shutil.copytree(ROOT / "krita_plugin" / name, self.root / "krita_plugin" / name)
+        shutil.copyfile(ROOT / "krita_plugin" / "krita_drag.desktop", self.root / "krita_plugin" / "krita_drag.desktop")
         make_torch(self.wheels)
         make_wheel(self.wheels, "pytest", "9.0", {"pytest/__init__.py": "", "pytest/__main__.py": PYTEST})
-        self.env = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")}
+        self.env = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "XDG_"))}
+        self.env.update(HOME=str(self.user), APPDATA=str(self.user), LOCALAPPDATA=str(self.user))
         self.env.update(KRITA_DRAG_HOME=str(self.home), PIP_CONFIG_FILE=os.devnull, NO_PROXY="127.0.0.1")
         self.env.update(PIP_NO_INDEX="1", PIP_FIND_LINKS=self.wheels.as_uri(), PIP_NO_CACHE_DIR="1")
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from krita_drag.engine_files import clean_environment, is_held, last_lines, read_connection
+from krita_drag.engine_files import clean_environment, installed_home, is_held, last_lines, read_connection
 from krita_drag.engine_process import MOST_FAILURES, EngineProcess, EngineStatus, Phase
 from krita_drag.wire.errors import NotInstalled, NotRunning
 
@@ -245,3 +245,13 @@ def test_last_lines_of_a_log(tmp_path: Path) -> None:
 def test_the_users_own_variables_stay() -> None:
     cleaned = clean_environment({"PATH": "/bin", "PYTHONUTF8": "1", "HTTPS_PROXY": "p"}, Path("/data"))
     assert cleaned == {"PATH": "/bin", "HTTPS_PROXY": "p", "KRITA_DRAG_HOME": "/data"}
+
+
+@pytest.mark.parametrize(
+    ("content", "home"),
+    [('{"home": "/data 画"}', Path("/data 画")), ('{"home": "relative"}', None), ('{"home": 1}', None), ("{", None)],
+)
+def test_where_the_installer_says_that_the_data_is(content: str, home: Path | None, tmp_path: Path) -> None:
+    assert installed_home(tmp_path) is None
+    (tmp_path / "installed.json").write_text(content, "utf-8")
+    assert installed_home(tmp_path) == home

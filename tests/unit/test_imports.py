@@ -47,6 +47,8 @@ def allowed(path: Path, module: str) -> bool:
             or (top == "zmq" and path.stem == "client")
             or (top == "krita" and path.stem in KRITA_MODULES)
         )
+    if path.is_relative_to(ROOT / "krita_plugin" / "installing"):
+        return top == "installing" or module == "engine.krita_finder"  # no environment yet: standard library only
     if path.is_relative_to(ROOT / "stylegan2"):
         in_checkpoints = path.parent.name == "checkpoints"
         return top in {"torch", "safetensors", "stylegan2"} or (top == "numpy" and in_checkpoints)
@@ -66,10 +68,16 @@ def test_the_rules_bite() -> None:
     assert not allowed(PLUGIN / "wire" / "codec.py", "..client")
     assert not allowed(PLUGIN / "geometry.py", "krita")
     assert not allowed(PLUGIN / "docker.py", "PyQt5.QtWidgets")
+    assert not allowed(ROOT / "krita_plugin" / "installing" / "plugin.py", "engine.paths")
     assert not allowed(ROOT / "stylegan2" / "ops.py", "numpy")
     assert not allowed(ROOT / "stylegan2" / "ops.py", "engine.models")
     assert not allowed(ROOT / "engine" / "cli.py", "krita_drag.docker")
     assert allowed(ROOT / "engine" / "cli.py", "krita_drag.wire.errors")
+
+
+def test_the_finder_of_krita_needs_no_environment() -> None:
+    tree = ast.parse((ROOT / "engine" / "krita_finder.py").read_text(encoding="utf-8"))
+    assert {module.split(".")[0] for module in imported(tree)} <= STDLIB
 
 
 def test_gateway_and_command_line_start_without_torch() -> None:

@@ -7,11 +7,12 @@ import shutil
 import signal
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
 from file_server import serving
-from standin_checkout import Checkout, make_torch
+from standin_checkout import Checkout, make_torch, make_wheel
 
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals and permissions")
 
@@ -219,3 +220,65 @@ def test_the_test_command_passes_arguments_and_exit_code(checkout: Checkout) -> 
         assert f"arguments: ['-k', 'some thing', '-x'] in {checkout.root}" in result.stdout
     assert result.stdout.count("already done") == 3
     assert not checkout.home.exists()
+
+
+def flatpak(checkout: Checkout) -> Path:
+    """Let the user have a Krita of an unknown make, and the package index have pyzmq for it; return its resources."""
+    resources = checkout.user / ".var/app/org.kde.krita/data/krita"
+    resources.mkdir(parents=True)
+    for python in ("cp38-cp38", "cp310-cp310", "cp311-cp311", "cp312-abi3"):
+        for system in ("manylinux2014_x86_64", "manylinux2014_aarch64", "win_amd64", "macosx_11_0_universal2"):
+            wheel = make_wheel(checkout.wheels, "pyzmq", "27.0", {"zmq/__init__.py": "", "zmq/tests/test.py": ""})
+            wheel.rename(wheel.with_name(f"pyzmq-27.0-{python}-{system}.whl"))
+    return resources
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the folders of Flatpak")
+def test_the_plugin_goes_into_krita_and_out_again(installed: Checkout) -> None:
+    resources = flatpak(installed)
+    settings = installed.user / ".var/app/org.kde.krita/config/kritarc"
+    assert f"plugin for Krita, {resources}: would be" in installed.install("--dry-run").stdout
+    assert not (resources / "pykrita").exists()
+    assert installed.install("--no-krita").returncode == 0
+    assert not (resources / "pykrita").exists()
+    result = installed.install()
+    assert skipped(result) == [True] * 5
+    assert f"{resources}: plugin installed and switched on" in result.stdout
+    plugin = resources / "pykrita" / "krita_drag"
+    assert json.loads((plugin / "installed.json").read_text("utf-8")) == {"home": str(installed.home)}
+    vendored = {path.name.partition("-")[0] for path in (plugin / "vendor").iterdir()}
+    assert vendored == {"cp38", "cp310", "cp311", "cp312"}
+    assert not list(plugin.rglob("test.py"))
+    assert "enable_krita_drag=true" in settings.read_text("utf-8")
+    for wheel in installed.wheels.glob("pyzmq*"):
+        wheel.unlink()
+    assert "plugin updated" in installed.install().stdout  # what was fetched is kept
+    listed = installed.install("--uninstall", "--dry-run").stdout
+    assert f"To be removed: {plugin}" in listed and plugin.exists()
+    assert installed.install("--uninstall", "--yes").returncode == 0
+    assert not plugin.exists() and "enable_krita_drag" not in settings.read_text("utf-8")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the folders of Flatpak")
+def test_pyzmq_that_is_not_to_be_had(installed: Checkout) -> None:
+    resources = flatpak(installed)
+    for wheel in installed.wheels.glob("pyzmq*"):
+        wheel.unlink()
+    result = installed.install()
+    assert result.returncode == 1
+    assert "Fetching pyzmq for Krita's Python 3.8" in result.stderr and "Traceback" not in result.stderr
+    assert not list(resources.rglob("krita_drag*"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the folders of Flatpak")
+def test_a_file_for_kritas_importer(checkout: Checkout) -> None:
+    flatpak(checkout)
+    archive = checkout.root.parent / "krita_drag.zip"
+    result = checkout.install("--zip", str(archive))
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "Import Python Plugin from File" in result.stdout
+    names = set(zipfile.ZipFile(archive).namelist())
+    assert {"krita_drag/", "krita_drag/__init__.py", "krita_drag.desktop"} <= names
+    vendored = {name.split("/")[2] for name in names if name.startswith("krita_drag/vendor/") and name.count("/") > 2}
+    assert len(vendored) == 16
+    assert not list(checkout.user.rglob("pykrita"))

@@ -1,0 +1,1 @@
+"""Puts the plugin into Krita; what install.py uses for that, standard library only."""
