@@ -20,7 +20,7 @@ from engine.torch_check import require_torch
 
 Facts = dict[str, str]
 
-_LIBRARIES = ("numpy", "pillow", "pyzmq", "safetensors", "platformdirs", "tqdm")
+_LIBRARIES = ("numpy", "pillow", "pyzmq", "safetensors", "tqdm")
 
 
 @dataclass

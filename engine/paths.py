@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 import errno
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import platformdirs
+from krita_drag.places import HOME_VARIABLE, data_dir
 from krita_drag.wire.errors import NoDiskSpace, PermissionDenied
 
-HOME_VARIABLE = "KRITA_DRAG_HOME"
+__all__ = ["HOME_VARIABLE", "data_dir", "require_space", "storage_errors"]
+
 _FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}  # EFBIG: past a limit on file size
-
-
-def data_dir() -> Path:
-    """Return the folder of everything that krita-drag keeps for this user; it may not exist yet."""
-    chosen = os.environ.get(HOME_VARIABLE)
-    if chosen:
-        return Path(chosen).expanduser().absolute()
-    return Path(platformdirs.user_data_dir("krita-drag", appauthor=False))
 
 
 @contextmanager

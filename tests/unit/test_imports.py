@@ -14,7 +14,9 @@ PLUGIN = ROOT / "krita_plugin" / "krita_drag"
 STDLIB = sys.stdlib_module_names
 QT = {"PyQt5", "PyQt6", "pykrita"}
 KRITA_MODULES = {"__init__", "extension", "document", "canvas", "docker", "markers"}
-THIRD_PARTY = {"torch", "numpy", "PIL", "zmq", "safetensors", "platformdirs", "tqdm"}
+THIRD_PARTY = {"torch", "numpy", "PIL", "zmq", "safetensors", "tqdm"}
+WITH_ZMQ = {"client", "connection", "keys"}
+FOR_THE_ENGINE = tuple(f"krita_drag.{name}" for name in ("wire", "client", "connection", "keys", "places"))
 
 FILES = sorted(
     path
@@ -44,7 +46,7 @@ def allowed(path: Path, module: str) -> bool:
         return (
             module.startswith((".", "krita_drag"))
             or (top in QT and path.stem == "qt")
-            or (top == "zmq" and path.stem == "client")
+            or (top == "zmq" and path.stem in WITH_ZMQ)
             or (top == "krita" and path.stem in KRITA_MODULES)
         )
     if path.is_relative_to(ROOT / "krita_plugin" / "installing"):
@@ -53,7 +55,7 @@ def allowed(path: Path, module: str) -> bool:
         in_checkpoints = path.parent.name == "checkpoints"
         return top in {"torch", "safetensors", "stylegan2"} or (top == "numpy" and in_checkpoints)
     if path.is_relative_to(ROOT / "engine"):
-        return top in THIRD_PARTY | {"engine", "stylegan2"} or module.startswith("krita_drag.wire")
+        return top in THIRD_PARTY | {"engine", "stylegan2"} or module.startswith(FOR_THE_ENGINE)
     return False
 
 
