@@ -8,12 +8,15 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from engine.inversion.residual import add_residual
+
 # Change, of values in [-1, 1], up to which the document's own pixels are the better picture. A drag shifts every
 # pixel a little, as all share one latent, and replacing them costs the error of the reconstruction.
 PHOTO_TOLERANCE = 0.12
 GENERATED_TOLERANCE = 0.03  # where the document is the model's own picture
 FULL = 3.0  # times the tolerance: change that shows the edit fully
 # Widths as fractions of the picture's side.
+SMOOTH_REDUCTION = 4  # what is that smooth can be computed on a quarter of the pixels each way
 BLUR, DILATION, FEATHER, BORDER, TONE = 1 / 128, 1 / 64, 1 / 32, 1 / 16, 1 / 20
 
 
@@ -54,9 +57,9 @@ def changed_mask(
 
 
 def match_tones(edited: Tensor, before: Tensor, photo: Tensor) -> Tensor:
-    """Give an edited rendering the light and colours of the photo, as far as they are smooth.
+    """Give an edited rendering what the model could not draw of the photo, moved along with the edit.
 
-    What the latent could not draw of the photo is added back where it is too smooth to notice that things moved.
+    Where the motion cannot be told, only what is too smooth to notice that things moved.
 
     Args:
         edited: rendering after the drag, (1, 3, R, R) in [-1, 1].
@@ -64,10 +67,12 @@ def match_tones(edited: Tensor, before: Tensor, photo: Tensor) -> Tensor:
         photo: what the model sees of the photo, same shape.
 
     Returns:
-        (1, 3, R, R), clamped to [-1, 1].
+        (1, 3, R, R), clamped to [-1, 1]; the photo where nothing changed.
     """
-    missing = _blur(photo - before, photo.shape[-1] * TONE)
-    return (edited + missing).clamp(-1, 1)
+    missing = photo - before
+    small = _blur(F.avg_pool2d(missing, SMOOTH_REDUCTION), photo.shape[-1] / SMOOTH_REDUCTION * TONE)
+    smooth = F.interpolate(small, size=missing.shape[2:], mode="bilinear", align_corners=False)
+    return add_residual(edited, before, missing, smooth)
 
 
 def _blur(image: Tensor, width_px: float) -> Tensor:
@@ -75,7 +80,8 @@ def _blur(image: Tensor, width_px: float) -> Tensor:
     radius = max(1, round(width_px / 2))
     for _ in range(2):
         image = F.pad(image, [radius] * 4, mode="replicate")
-        image = F.avg_pool2d(image, 2 * radius + 1, stride=1)
+        image = F.avg_pool2d(image, (1, 2 * radius + 1), stride=1)  # rows, then columns: a square costs its area
+        image = F.avg_pool2d(image, (2 * radius + 1, 1), stride=1)
     return image
 
 
