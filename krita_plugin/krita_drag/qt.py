@@ -14,11 +14,11 @@ except ImportError:  # outside Krita: the tests
     MAJOR = 5
 
 if MAJOR == 6:
-    from PyQt6 import QtCore, QtGui, QtWidgets
+    from PyQt6 import QtCore, QtGui, QtWidgets, sip
 else:
-    from PyQt5 import QtCore, QtGui, QtWidgets
+    from PyQt5 import QtCore, QtGui, QtWidgets, sip
 
-__all__ = ["MAJOR", "Qt", "QtCore", "QtGui", "QtWidgets", "Signal", "event_position"]
+__all__ = ["MAJOR", "Qt", "QtCore", "QtGui", "QtWidgets", "Signal", "event_position", "give_back", "is_alive"]
 
 Qt = QtCore.Qt
 Signal = QtCore.pyqtSignal
@@ -30,3 +30,16 @@ def event_position(event: QtGui.QInputEvent) -> QtCore.QPointF:
         if hasattr(event, name):
             return QtCore.QPointF(getattr(event, name)())
     raise TypeError(f"{type(event).__name__} has no position")
+
+
+def give_back(wrappers: list) -> list:
+    """Let Python own what Krita returned in a list: its lists leave every wrapper to nobody, which leaks."""
+    for wrapper in wrappers:
+        if isinstance(wrapper, sip.wrapper):
+            sip.transferback(wrapper)
+    return wrappers
+
+
+def is_alive(widget: object) -> bool:
+    """Whether the C++ half of a Qt object still exists."""
+    return not sip.isdeleted(widget)
