@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Callable
 
 SOLVERS = ("newton", "draggan", "draggan-paper")
-PRESETS = ("fast", "balanced", "best")
+PRESETS = ("fast", "balanced", "faithful")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,80 @@
+"""What an edit is doing and what there is to see of it: plain values, filled by `session`, shown by the widgets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, NamedTuple
+
+from .geometry import Box, Point
+
+
+class Stage(Enum):
+    """What the edit is doing."""
+
+    EMPTY = "empty"
+    OPENING = "opening"
+    PREPARING = "preparing"
+    READY = "ready"
+    DRAGGING = "dragging"
+    LIVE = "live"
+    STEPPING = "stepping"
+    APPLYING = "applying"
+    CLOSED = "closed"
+
+
+BUSY = frozenset({Stage.OPENING, Stage.PREPARING, Stage.DRAGGING, Stage.LIVE, Stage.STEPPING, Stage.APPLYING})
+STOPPABLE = frozenset({Stage.OPENING, Stage.PREPARING, Stage.DRAGGING, Stage.LIVE})
+
+
+class Patch(NamedTuple):
+    """A picture to lay over the document.
+
+    Attributes:
+        box: where, document pixels; the picture is stretched to it.
+        size: width and height of the picture itself.
+        bgra: its pixels, straight alpha.
+    """
+
+    box: Box
+    size: tuple[int, int]
+    bgra: Any
+
+
+@dataclass(frozen=True)
+class DragOptions:
+    """How a drag goes; see `wire.messages.Drag`."""
+
+    solver: str = "newton"
+    max_steps: int = 300
+    reach: float | None = None
+    preview_px: int = 512
+
+
+@dataclass
+class Shown:
+    """What there is to see of an edit.
+
+    Attributes:
+        patch: the present state against the document; None: nothing changed.
+        patch_is_full: whether it has every pixel, as a result needs; previews have not.
+        inverted: what the model can draw of the picture.
+        undos, redos: states before and after the present one.
+        corners: of the square that the model sees, document pixels.
+        step, of: progress; `of` is 0 while unknown.
+        phase: what is being done, a word of the protocol.
+        distance_px: mean distance left, document pixels.
+        frames: previews of the latest drag, oldest first.
+    """
+
+    patch: Patch | None = None
+    patch_is_full: bool = False
+    inverted: Patch | None = None
+    undos: int = 0
+    redos: int = 0
+    corners: tuple[Point, ...] = ()
+    step: int = 0
+    of: int = 0
+    phase: str = ""
+    distance_px: float | None = None
+    frames: list[Patch] = field(default_factory=list)

@@ -1,0 +1,326 @@
+"""One edit of one document, as a state machine: no widgets, no Krita, no sockets.
+
+    EMPTY ─prepare─> OPENING ──> PREPARING ──> READY ─drag─> DRAGGING ──> READY ─apply─> APPLYING ──> READY
+      ^                 │            │          │  └─press─> LIVE ─release─┘ ^
+      └──── failed ─────┴────────────┘          └─undo, redo─> STEPPING ─────┘          any ─close─> CLOSED
+
+Commands send messages, events of the engine come in through `handle`, and whoever shows the edit is told by `changed`.
+Points inside are document pixels; on the wire they count from the corner of the part that was sent.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Iterable, Sequence
+
+from .edit_state import STOPPABLE, DragOptions, Patch, Shown, Stage
+from .geometry import Box, Point
+from .pairs import Pair
+from .point_map import PointMap
+from .wire import messages as wire
+from .wire.errors import BadPoints, KritaDragError
+
+ORDER = "BGRA"  # as Krita and Qt keep pixels
+MAX_FRAMES = 48  # pictures kept of a drag, for the timeline
+
+
+class EditSession:
+    """The state machine.
+
+    Args:
+        send: hands a message to the engine; repeats, acknowledgements and credit are its business.
+        changed: called after every change.
+        saved: called with the patch and the session's file when `apply` has both; file None: it could not be had.
+
+    Attributes:
+        stage: what is going on.
+        shown: what there is to see.
+        problem: the latest failure, until the next command.
+        notes: what the artist should know.
+        model: name of the model.
+    """
+
+    def __init__(
+        self,
+        send: Callable[[wire.Message], None],
+        changed: Callable[[], None],
+        saved: Callable[[Patch, bytes | None], None],
+    ) -> None:
+        self._send, self._changed, self._saved = send, changed, saved
+        self.sid = wire.new_id()
+        self.stage = Stage.EMPTY
+        self.shown = Shown()
+        self.problem: KritaDragError | None = None
+        self.notes: tuple[str, ...] = ()
+        self.model = ""
+        self._map = PointMap(Box(0, 0, 0, 0))
+        self._job: str | None = None  # id of the request that is being answered
+        self._after_open: wire.Message | None = None
+        self._wanted_state: int | None = None
+        self._live: tuple[DragOptions, int] = (DragOptions(), 0)
+
+    @property
+    def box(self) -> Box:
+        """The part of the document that the engine has."""
+        return self._map.box
+
+    @property
+    def tracked(self) -> dict[int, Point]:
+        """Key of pair -> where its handle is in the state shown, document pixels."""
+        return self._map.tracked
+
+    @property
+    def lost(self) -> frozenset[int]:
+        """Keys of the pairs whose handle could not be followed."""
+        return self._map.lost
+
+    # Commands
+
+    def prepare(self, image: wire.Frame, box: Box, model: str, preset: str, preview_px: int = 512) -> None:
+        """Send a picture and let the model find it; replaces what was prepared before."""
+        self._forget(box, model)
+        opening = wire.Open(id=wire.new_id(), sid=self.sid, model=model, order=ORDER, image=image)
+        self._after_open = wire.Invert(id=wire.new_id(), sid=self.sid, preset=preset, preview_px=preview_px)
+        self._begin(Stage.OPENING, opening)
+
+    def restore(self, file: bytes, box: Box, model: str) -> None:
+        """Continue an edit that was saved."""
+        self._forget(box, model)
+        frame = wire.Frame("u1", (len(file),), file)
+        self._begin(Stage.OPENING, wire.Restore(id=wire.new_id(), sid=self.sid, session=frame, order=ORDER))
+
+    def drag(self, pairs: Sequence[Pair], options: DragOptions, mask: bytes | None = None) -> None:
+        """Move the handles of the state shown to their targets.
+
+        Raises:
+            BadPoints: there is nothing to move.
+        """
+        if self.stage is not Stage.READY:
+            return
+        if not any(not pair.is_anchor for pair in pairs):
+            raise BadPoints("There is nothing to pull yet.", "Press on the picture and pull to where it should go.")
+        self.shown.frames = []
+        message = wire.Drag(
+            id=wire.new_id(),
+            sid=self.sid,
+            points=self._map.begin(pairs),
+            weights=_weights(pairs),
+            solver=options.solver,
+            max_steps=options.max_steps,
+            reach=options.reach,
+            onward=self.shown.undos > 0,
+            preview_px=options.preview_px,
+            mask=self._mask_frame(mask),
+        )
+        self._begin(Stage.DRAGGING, message)
+
+    def live_press(self, pairs: Sequence[Pair], options: DragOptions, mask: bytes | None = None) -> None:
+        """Begin to follow a gesture."""
+        if self.stage is not Stage.READY:
+            return
+        self._live = (options, 0)
+        self.shown.frames = []
+        self._map.begin(pairs)
+        self._begin(Stage.LIVE, self._live_message("press", pairs, wire.new_id(), mask))
+
+    def live_move(self, pairs: Sequence[Pair]) -> None:
+        """Follow the gesture: the newest position counts."""
+        if self.stage is Stage.LIVE and self._job is not None:
+            self._send(self._live_message("move", pairs, self._job))
+
+    def live_release(self, pairs: Sequence[Pair]) -> None:
+        """End the gesture; the engine polishes and answers."""
+        if self.stage is Stage.LIVE and self._job is not None:
+            self._send(self._live_message("release", pairs, self._job))
+
+    def stop(self) -> None:
+        """Stop what is going on; a drag keeps the state it has reached."""
+        if self.stage in STOPPABLE and self._job is not None:
+            self._after_open = None
+            self._send(wire.Cancel(re=self._job, sid=self.sid))
+
+    def go_to(self, state: int) -> None:
+        """Show another state of the history; 0 is the picture as it was opened."""
+        last = self.shown.undos + self.shown.redos
+        if self.stage is not Stage.READY or not 0 <= state <= last:
+            return
+        self._wanted_state = state
+        self._step_towards()
+
+    def apply(self) -> None:
+        """Get what a result layer needs, then call `saved`."""
+        if self.stage is not Stage.READY:
+            return
+        if self.shown.patch is None:
+            self._fail(BadPoints("Nothing has changed yet.", "Drag first, then apply."))
+        elif self.shown.patch_is_full:
+            self._begin(Stage.APPLYING, wire.Save(id=wire.new_id(), sid=self.sid))
+        else:
+            self._begin(Stage.APPLYING, wire.Render(id=wire.new_id(), sid=self.sid))
+
+    def close(self) -> None:
+        """End the edit, whatever it is doing: its document is gone or it is not wanted any more."""
+        if self.stage is Stage.CLOSED:
+            return
+        self.stop()
+        if self.stage is not Stage.EMPTY:
+            self._send(wire.Close(id=wire.new_id(), sid=self.sid))
+        self.stage, self._job = Stage.CLOSED, None
+        self.shown = Shown()
+        self._changed()
+
+    def report(self, failure: KritaDragError) -> None:
+        """Show a failure that happened outside, such as an empty selection."""
+        self._fail(failure)
+
+    def dismiss(self) -> None:
+        """Take the shown failure away."""
+        self.problem = None
+        self._changed()
+
+    # Events
+
+    def handle(self, event: wire.Event) -> None:
+        """Take an event of the engine; what does not belong to the present request is ignored."""
+        if self._job is None or getattr(event, "re", None) != self._job:
+            return
+        if isinstance(event, wire.Progress):
+            self._progress(event)
+        elif isinstance(event, wire.Preview):
+            self._preview(event)
+        elif isinstance(event, wire.Done):
+            self._done(event)
+        elif isinstance(event, wire.Cancelled):
+            self._cancelled(event)
+        elif isinstance(event, wire.Error):
+            self._failed(event.exception())
+        self._changed()
+
+    def _progress(self, event: wire.Progress) -> None:
+        self.shown.step, self.shown.of, self.shown.phase = event.step, event.of, event.phase
+        self.shown.distance_px = event.distance_px if event.distance_px is not None else self.shown.distance_px
+        self._map.track(event.handles, event.lost)
+
+    def _preview(self, event: wire.Preview) -> None:
+        patch = self._map.to_patch(event.patch, event.rect)
+        if self.stage in (Stage.OPENING, Stage.PREPARING):
+            self.shown.inverted = patch
+            return
+        self.shown.patch, self.shown.patch_is_full = patch, False
+        self._map.track(event.handles, event.lost)
+        frames = self.shown.frames
+        frames.append(patch)
+        if len(frames) > MAX_FRAMES:
+            del frames[1::2]
+
+    def _done(self, event: wire.Done) -> None:
+        stage, self._job = self.stage, None
+        self.notes = (*self.notes, *(note for note in event.notes if note not in self.notes))
+        if event.corners:
+            self.shown.corners = tuple(self._map.to_document(corner) for corner in event.corners)
+        if stage is Stage.OPENING and self._after_open is not None:
+            following, self._after_open = self._after_open, None
+            self._begin(Stage.PREPARING, following, keep_notes=True)
+        elif stage is Stage.APPLYING and event.session is not None:
+            self._finish_apply(bytes(event.session.data))
+        elif stage is Stage.APPLYING:
+            self._take_state(event)
+            self._begin(Stage.APPLYING, wire.Save(id=wire.new_id(), sid=self.sid), keep_notes=True)
+        else:
+            self.stage = Stage.READY
+            if stage is not Stage.PREPARING:
+                self._take_state(event)
+            if stage is Stage.STEPPING:
+                self._step_towards()
+
+    def _cancelled(self, event: wire.Cancelled) -> None:
+        stage, self._job = self.stage, None
+        if stage in (Stage.OPENING, Stage.PREPARING):
+            self.stage = Stage.EMPTY
+            return
+        self.stage = Stage.READY
+        self.notes = (*self.notes, *event.notes)
+        self._take_state(event)
+
+    def _failed(self, failure: KritaDragError) -> None:
+        stage, self._job, self._after_open, self._wanted_state = self.stage, None, None, None
+        self.problem = failure
+        if stage is Stage.APPLYING and self.shown.patch is not None and self.shown.patch_is_full:
+            self._finish_apply(None)
+        elif stage in (Stage.OPENING, Stage.PREPARING) or failure.code == "no-session":
+            self.stage = Stage.EMPTY
+            self.shown = Shown()
+        else:
+            self.stage = Stage.READY
+
+    # Parts
+
+    def _forget(self, box: Box, model: str) -> None:
+        """Begin a new session; the engine forgets the old one."""
+        if self._job is not None:
+            self._send(wire.Cancel(re=self._job, sid=self.sid))
+        if self.stage is not Stage.EMPTY:
+            self._send(wire.Close(id=wire.new_id(), sid=self.sid))
+        self.sid, self._job, self.model = wire.new_id(), None, model
+        self.shown, self._map, self._wanted_state = Shown(), PointMap(box), None
+
+    def _begin(self, stage: Stage, request: Any, keep_notes: bool = False) -> None:
+        self.stage, self._job, self.problem = stage, request.id, None
+        self.shown.step = self.shown.of = 0
+        self.shown.phase = ""
+        if not keep_notes:
+            self.notes = ()
+        self._send(request)
+        self._changed()
+
+    def _fail(self, failure: KritaDragError) -> None:
+        self.problem = failure
+        self._changed()
+
+    def _finish_apply(self, file: bytes | None) -> None:
+        self.stage = Stage.READY
+        assert self.shown.patch is not None
+        self._saved(self.shown.patch, file)
+
+    def _step_towards(self) -> None:
+        """Ask for the next state on the way to the wanted one."""
+        wanted, now = self._wanted_state, self.shown.undos
+        if wanted is None or wanted == now or (wanted > now and not self.shown.redos):
+            self._wanted_state = None
+            return
+        kind = wire.Undo if wanted < now else wire.Redo
+        self._begin(Stage.STEPPING, kind(id=wire.new_id(), sid=self.sid))
+
+    def _take_state(self, event: wire.Done | wire.Cancelled) -> None:
+        """Show the state that an answer brought."""
+        self.shown.undos = event.undos if event.undos is not None else self.shown.undos
+        self.shown.redos = event.redos if event.redos is not None else self.shown.redos
+        self.shown.distance_px = event.distance_px
+        self.shown.patch = self._map.to_patch(event.patch, event.rect) if event.patch and event.rect else None
+        self.shown.patch_is_full = self.shown.patch is not None
+        self._map.forget()
+        if self.shown.undos > 0:
+            self._map.track(event.handles, event.lost)
+
+    def _live_message(self, phase: str, pairs: Sequence[Pair], job: str, mask: bytes | None = None) -> wire.Live:
+        options, seq = self._live
+        self._live = (options, seq + 1)
+        return wire.Live(
+            id=job,
+            sid=self.sid,
+            phase=phase,
+            seq=seq,
+            points=self._map.points(pairs),
+            weights=_weights(pairs),
+            reach=options.reach,
+            preview_px=options.preview_px,
+            mask=self._mask_frame(mask),
+        )
+
+    def _mask_frame(self, mask: bytes | None) -> wire.Frame | None:
+        return None if mask is None else wire.Frame("u1", (self.box.h, self.box.w), mask)
+
+
+def _weights(pairs: Iterable[Pair]) -> tuple[float, ...]:
+    """Return the weights, or nothing if all are alike."""
+    weights = tuple(pair.weight for pair in pairs)
+    return weights if any(weight != 1.0 for weight in weights) else ()
