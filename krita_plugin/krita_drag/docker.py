@@ -1,22 +1,199 @@
-"""The docker: one narrow column of widgets bound to the edit of the document in front."""
+"""The docker: one narrow column of panels bound to the edit of the document in front."""
 
 from __future__ import annotations
 
-from krita import DockWidget
+from typing import Any
 
+from krita import DockWidget, Krita
+
+from .canvas import CanvasOverlay
+from .canvas_view import front_canvas
+from .desk import Desk
+from .docker_view import DockerView, describe
+from .edit import Edit
 from .guard import guarded
-from .qt import QtWidgets
+from .panels.advanced import AdvancedPanel
+from .panels.engine import EnginePanel, SourcePanel
+from .panels.parts import column
+from .panels.points import DragPanel, PointsPanel
+from .panels.result import MessagePanel, ResultPanel
+from .qt import Qt, QtCore, QtWidgets, is_alive
+from .translate import tr
+
+REFRESH_MS = 50  # what changes in between is shown together
+SETTLE_MS = (0, 200, 600)  # Krita builds the widgets of a new view some time after it says so
+WATCH_MS = 1000  # for what Krita has no signal for: the active layer and the selection
 
 
 class DragDocker(DockWidget):
-    """Krita makes one for each window."""
+    """Krita makes one for each window.
 
-    def __init__(self) -> None:
+    Args:
+        desk: what all windows share.
+    """
+
+    def __init__(self, desk: Desk) -> None:
         super().__init__()
-        self.setWindowTitle("Drag")
-        self._body = QtWidgets.QLabel("Open a picture to start.")
-        self.setWidget(self._body)
+        self._desk = desk
+        self._edit: Edit | None = None
+        self._overlay: CanvasOverlay | None = None
+        self.setWindowTitle(tr("Drag"))
+        self.setWidget(self._build())
+        self._refresh = QtCore.QTimer(self)
+        self._refresh.setSingleShot(True)
+        self._refresh.setInterval(REFRESH_MS)
+        self._refresh.timeout.connect(self.refresh)
+        self._watch = QtCore.QTimer(self)
+        self._watch.setInterval(WATCH_MS)
+        self._watch.timeout.connect(self._look_around)
+        desk.changed.connect(self._later)
+        self.refresh()
+
+    def _build(self) -> QtWidgets.QWidget:
+        body = QtWidgets.QWidget()
+        layout = column(body, spacing_em=0.6)
+        pad = round(0.4 * body.fontMetrics().height())
+        layout.setContentsMargins(pad, pad, pad, pad)
+        self._engine, self._source, self._points = EnginePanel(), SourcePanel(), PointsPanel()
+        self._drag, self._result, self._message = DragPanel(), ResultPanel(), MessagePanel()
+        self._advanced = AdvancedPanel()
+        panels = (self._engine, self._message, self._source, self._points, self._drag, self._result, self._advanced)
+        for panel in panels:
+            layout.addWidget(panel)
+        layout.addStretch(1)
+        self._connect()
+        scroll = QtWidgets.QScrollArea()
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QtWidgets.QFrame.Shape.NoFrame)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll.setWidget(body)
+        return scroll
+
+    def _connect(self) -> None:
+        desk = self._desk
+        self._engine.remedy_wanted.connect(guarded(desk.mend_engine))
+        self._source.model_chosen.connect(guarded(lambda name: desk.choose("model", name)))
+        self._source.prepare_wanted.connect(self._to_edit(Edit.prepare))
+        self._source.inverted_wanted.connect(self._to_edit(Edit.set_show_inverted))
+        self._points.editing_wanted.connect(self._to_edit(Edit.set_editing))
+        self._points.clear_wanted.connect(self._to_edit(Edit.clear_markers))
+        self._drag.drag_wanted.connect(self._to_edit(Edit.drag))
+        self._drag.stop_wanted.connect(self._to_edit(Edit.stop))
+        self._drag.live_chosen.connect(guarded(lambda on: desk.choose("live", on)))
+        self._drag.stay_close_chosen.connect(guarded(lambda value: desk.choose("stay_close", value)))
+        self._result.state_chosen.connect(self._to_edit(lambda edit, state: edit.session.go_to(state)))
+        self._result.apply_wanted.connect(self._to_edit(Edit.apply))
+        self._message.dismissed.connect(self._to_edit(lambda edit: edit.session.dismiss()))
+        self._advanced.chosen.connect(guarded(desk.choose))
+        self._advanced.reopen_wanted.connect(self._to_edit(Edit.reopen))
+        self._advanced.connect_wanted.connect(guarded(desk.connect_to))
+        self._advanced.diagnostics_wanted.connect(guarded(self._copy_diagnostics))
+
+    def _to_edit(self, command: Any) -> Any:
+        """Return a slot that calls a command of the edit in front, if there is one."""
+
+        def slot(*arguments: object) -> None:
+            if self._edit is not None:
+                command(self._edit, *arguments)
+
+        # a clicked signal carries "checked", which no command without arguments wants
+        takes = command.__code__.co_argcount - 1
+        return guarded(lambda *arguments: slot(*arguments[:takes]))
 
     @guarded
-    def canvasChanged(self, canvas: object) -> None:  # noqa: N802 Krita's name
+    def canvasChanged(self, canvas: Any) -> None:  # noqa: N802 Krita's name
         """Krita calls this when another document, or none, comes to the front."""
+        self._follow_front()
+        for delay_ms in SETTLE_MS:
+            QtCore.QTimer.singleShot(delay_ms, self._follow_front)
+
+    @guarded
+    def showEvent(self, event: Any) -> None:  # noqa: N802 Qt's name
+        """Begin to look around; the engine is started by the first docker that is seen."""
+        super().showEvent(event)
+        self._watch.start()
+        self._desk.wake()
+
+    @guarded
+    def hideEvent(self, event: Any) -> None:  # noqa: N802 Qt's name
+        """Cost nothing while nobody looks."""
+        super().hideEvent(event)
+        self._watch.stop()
+
+    @guarded
+    def _follow_front(self) -> None:
+        """Bind to the document in front of this docker's window."""
+        window = self._window()
+        view = window.activeView() if window is not None else None
+        document = view.document() if view is not None else None
+        edit = self._desk.edit_for(document) if document is not None else None
+        if edit is not self._edit:
+            if self._edit is not None:
+                self._edit.changed.disconnect(self._later)
+            self._edit = edit
+            if edit is not None:
+                edit.changed.connect(self._later)
+        self._cover_canvas()
+        self._later()
+
+    def _window(self) -> Any | None:
+        """Return Krita's window that this docker is in."""
+        windows = [window for window in Krita.instance().windows() if window.qwindow() is self.parent()]
+        return windows[0] if windows else Krita.instance().activeWindow()
+
+    def _cover_canvas(self) -> None:
+        """Have an overlay on the canvas in front, if there is anything to show or to do on it."""
+        edit, window = self._edit, self._window()
+        wanted = edit is not None and (edit.editing or edit.scene.preview is not None)
+        found = front_canvas(window, self._desk.vast_scrolling()) if wanted and window is not None else None
+        old = self._overlay
+        if old is not None and is_alive(old):
+            if found is not None and old.parent() is found.canvas and old.edit is edit:
+                return
+            old.close_for_good()
+        self._overlay = None
+        if found is None or edit is None:
+            return
+        overlay = self._overlay = CanvasOverlay(found, edit)
+        overlay.pressed.connect(edit.gesture_pressed)
+        overlay.moved.connect(edit.gesture_moved)
+        overlay.released.connect(edit.gesture_released)
+        overlay.delete_wanted.connect(edit.delete_selected)
+        overlay.leave_wanted.connect(edit.leave)
+
+    def _later(self) -> None:
+        if not self._refresh.isActive():
+            self._refresh.start()
+        if self._overlay is not None and is_alive(self._overlay):
+            self._overlay.update()
+
+    @guarded
+    def _look_around(self) -> None:
+        self.refresh()
+
+    @guarded
+    def refresh(self) -> None:
+        """Show how things stand."""
+        desk, edit = self._desk, self._edit
+        view = self.view()
+        self._engine.show_view(view)
+        self._source.show_view(view, desk.models, desk.settings.model, edit is not None and edit.show_inverted)
+        self._points.show_view(view, edit is not None and edit.editing)
+        self._drag.show_view(view, desk.settings)
+        self._result.show_view(view)
+        self._message.show_view(view)
+        self._advanced.show_view(view, desk.settings)
+        self._cover_canvas()
+        if self._overlay is not None and edit is not None and self._overlay.editing != edit.editing:
+            self._overlay.set_editing(edit.editing)
+
+    def view(self) -> DockerView:
+        """Compute what to show."""
+        edit = self._edit
+        if edit is None:
+            return describe(self._desk.link_status, None)
+        source, selected = edit.look_at_source()
+        return describe(self._desk.link_status, edit.session, edit.editor.pairs, edit.reader.fraction, source, selected)
+
+    def _copy_diagnostics(self) -> None:
+        QtWidgets.QApplication.clipboard().setText(self._desk.diagnostics())

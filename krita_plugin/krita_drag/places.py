@@ -8,34 +8,19 @@ from pathlib import Path
 
 HOME_VARIABLE = "KRITA_DRAG_HOME"
 _NAME = "krita-drag"
-_ENVIRONMENT = "engine-venv"
 
 
 def data_dir() -> Path:
-    """Return the folder of everything that krita-drag keeps for this user; it may not exist yet.
-
-    $KRITA_DRAG_HOME, else the folder that install.py was given and has put this program into, else the usual one.
-    """
+    """Return the folder of everything that krita-drag keeps for this user; it may not exist yet."""
     chosen = os.environ.get(HOME_VARIABLE)
     if chosen:
         return Path(chosen).expanduser().absolute()
-    installed = _home_of_installation()
-    if installed is not None:
-        return installed
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / _NAME
     shared = Path(os.environ.get("XDG_DATA_HOME", ""))
     if shared.is_absolute():
         return shared / _NAME
     return Path.home() / ("Library/Application Support" if sys.platform == "darwin" else ".local/share") / _NAME
-
-
-def _home_of_installation() -> Path | None:
-    """The folder around install.py's environment, if this file is in such a one; checkouts and Krita are not."""
-    for folder in Path(__file__).resolve().parents:
-        if folder.name == _ENVIRONMENT and (folder.parent / "install.json").is_file():
-            return folder.parent
-    return None
 
 
 def engine_dir() -> Path:

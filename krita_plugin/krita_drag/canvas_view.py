@@ -1,0 +1,68 @@
+"""Where Krita's canvas is among its widgets, and how it maps document pixels to widget pixels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .geometry import Affine, CanvasView, document_to_widget
+from .qt import QtWidgets
+
+CANVAS_CLASSES = ("KisOpenGLCanvas2", "KisQPainterCanvas")
+POINTS_PER_INCH = 72
+
+
+class CanvasWidgets:
+    """The widgets of the view in front of one main window.
+
+    Attributes:
+        view: Krita's view.
+        controller: the scroll area around the canvas.
+        canvas: the widget that shows the picture.
+    """
+
+    def __init__(self, view: Any, controller: Any, canvas: Any, vast_scrolling: float) -> None:
+        self.view, self.controller, self.canvas = view, controller, canvas
+        self._exact = hasattr(view, "flakeToCanvasTransform")  # Krita 5.2
+        self._vast = vast_scrolling
+
+    def transform(self) -> Affine:
+        """Return the transform from document pixels to pixels of the canvas widget."""
+        if self._exact:
+            back, _ = self.view.flakeToImageTransform().inverted()
+            both = back * self.view.flakeToCanvasTransform()
+            return Affine(both.m11(), both.m12(), both.m21(), both.m22(), both.dx(), both.dy())
+        document, canvas = self.view.document(), self.view.canvas()
+        return document_to_widget(
+            CanvasView(
+                document_wh=(document.width(), document.height()),
+                widget_wh=(self.canvas.width(), self.canvas.height()),
+                zoom=canvas.zoomLevel() * POINTS_PER_INCH / document.xRes(),
+                mirrored=canvas.mirror(),
+                rotation_deg=canvas.rotation(),
+                scroll_xy=(
+                    self.controller.horizontalScrollBar().value(),
+                    self.controller.verticalScrollBar().value(),
+                ),
+                vast_scrolling=self._vast,
+            )
+        )
+
+
+def front_canvas(window: Any, vast_scrolling: float) -> CanvasWidgets | None:
+    """Find the canvas in front of a Krita window; None while there is none.
+
+    Args:
+        window: Krita's window.
+        vast_scrolling: the user's setting of that name.
+    """
+    view = window.activeView()
+    areas = window.qwindow().findChildren(QtWidgets.QMdiArea)
+    frame = areas[0].activeSubWindow() or areas[0].currentSubWindow() if areas else None
+    if view is None or view.document() is None or frame is None:
+        return None
+    for controller in frame.findChildren(QtWidgets.QAbstractScrollArea):
+        if controller.metaObject().className() == "KisCanvasController":
+            for widget in controller.findChildren(QtWidgets.QWidget):
+                if widget.metaObject().className() in CANVAS_CLASSES:
+                    return CanvasWidgets(view, controller, widget, vast_scrolling)
+    return None

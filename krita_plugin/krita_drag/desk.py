@@ -1,0 +1,155 @@
+"""What all windows share: settings, the way to the engine, and the edits of the open documents."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import replace
+from typing import Any
+
+from .edit import Edit
+from .guard import LOGGER, guarded
+from .link import EngineLink
+from .link_status import LinkStatus, Remedy
+from .qt import QtCore, QtGui, Signal
+from .settings import Settings, is_valid
+from .wire import messages as wire
+from .wire.errors import KritaDragError
+
+GROUP, KEY = "krita_drag", "settings"
+INSTALL_PAGE = "https://github.com/krita-drag/krita-drag#start"
+
+
+class Desk(QtCore.QObject):
+    """Lives as long as Krita.
+
+    Args:
+        krita: `Krita.instance()`.
+        link: the way to the engine.
+
+    Signals:
+        changed: something that every docker shows is different.
+
+    Attributes:
+        settings: the user's present choices.
+        models: (name, title) of the models to choose from.
+    """
+
+    changed = Signal()
+
+    def __init__(self, krita: Any, link: EngineLink) -> None:
+        super().__init__()
+        self._krita = krita
+        self._edits: dict[str, Edit] = {}
+        self._awake = False
+        self.settings = Settings.from_json(krita.readSetting(GROUP, KEY, ""))
+        self.models: list[tuple[str, str]] = [(self.settings.model, self.settings.model)]
+        self.link = link
+        self.link.status_changed.connect(self._link_changed)
+        self.link.event.connect(self._route)
+        self._listing: str | None = None
+
+    @property
+    def link_status(self) -> LinkStatus:
+        """How the way to the engine is."""
+        return self.link.status
+
+    def wake(self) -> None:
+        """Connect to the engine, the first time that somebody looks at a docker."""
+        if not self._awake:
+            self._awake = True
+            self.link.open(self.settings.remote_address)
+
+    def choose(self, key: str, value: Any) -> None:
+        """Change one setting and keep it; wrong values are ignored."""
+        if not is_valid(key, value) or getattr(self.settings, key) == value:
+            return
+        self.settings = replace(self.settings, **{key: value})
+        self._krita.writeSetting(GROUP, KEY, self.settings.to_json())
+        self.changed.emit()
+
+    def connect_to(self, address: str) -> None:
+        """Use the engine at an address; empty: the one of this machine."""
+        self.choose("remote_address", address.split("#")[0])
+        self._awake = True
+        self.link.open(address)
+
+    def mend_engine(self) -> None:
+        """Do what the button beside the engine's state offers."""
+        if self.link.status.remedy is Remedy.INSTALL:
+            QtGui.QDesktopServices.openUrl(QtCore.QUrl(INSTALL_PAGE))
+        else:
+            self._awake = True
+        self.link.open(self.settings.remote_address)
+
+    def edit_for(self, document: Any) -> Edit:
+        """Return the edit of a document, made on first use."""
+        key = document.rootNode().uniqueId().toString()
+        if key not in self._edits:
+            edit = self._edits[key] = Edit(document, self.link.send, lambda: self.settings, self._split_mask)
+            edit.changed.connect(self.changed)
+        return self._edits[key]
+
+    @guarded
+    def forget_closed(self) -> None:
+        """End the edits of documents that are not open any more."""
+        documents = self._krita.documents()
+        for key, edit in list(self._edits.items()):
+            if not edit.document.is_open(documents):
+                del self._edits[key]
+                edit.close()
+                edit.deleteLater()
+        self.changed.emit()
+
+    def close(self) -> None:
+        """Krita is closing: end the edits and the engine."""
+        for edit in self._edits.values():
+            edit.close()
+        self.link.close()
+
+    def vast_scrolling(self) -> float:
+        """Return the user's setting of how far one may scroll beyond the picture."""
+        try:
+            return float(self._krita.readSetting("", "vastScrolling", "0.9"))
+        except ValueError:
+            return 0.9
+
+    def diagnostics(self) -> str:
+        """Return what a report of a fault should hold; no keys, no names of files."""
+        status = self.link.status
+        lines = [
+            f"krita-drag plugin {wire.VERSION}, Krita {self._krita.version()}, Python {platform.python_version()}",
+            f"{platform.system()} {platform.machine()}, Qt {QtCore.qVersion()}",
+            f"engine: {status.state.value}, {status.device or 'device unknown'}",
+            f"model {self.settings.model}, solver {self.settings.solver}, preset {self.settings.preset}",
+        ]
+        if status.error is not None:
+            lines.append(f"[{status.error.code}] {status.error.message}")
+        return "\n".join([*lines, *status.details])
+
+    @guarded
+    def _link_changed(self) -> None:
+        if self.link.status.usable and self._listing is None:
+            self._listing = wire.new_id()
+            self.link.send(wire.ListModels(id=self._listing))
+        elif not self.link.status.usable:
+            self._listing = None
+        self.changed.emit()
+
+    @guarded
+    def _route(self, event: wire.Event) -> None:
+        """Hand an event of the engine to whom it concerns."""
+        if isinstance(event, wire.Done) and event.re == self._listing:
+            self.models = [(model.name, model.title) for model in event.models if model.installed] or self.models
+            self.changed.emit()
+            return
+        for edit in list(self._edits.values()):
+            try:
+                edit.session.handle(event)
+            except KritaDragError as failure:
+                edit.session.report(failure)
+            except Exception:
+                LOGGER.exception("an event could not be handled")
+
+    @guarded
+    def _split_mask(self) -> None:
+        self._krita.action("split_alpha_into_mask").trigger()

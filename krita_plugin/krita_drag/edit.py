@@ -1,0 +1,345 @@
+"""One document being edited: ties its pixels, its markers and the gestures on its canvas to the session."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Callable
+
+from .document import KritaDocument, Source
+from .edit_state import STOPPABLE, DragOptions, Patch, Stage
+from .geometry import Box, box_around, part_to_send
+from .guard import guarded
+from .markers import MarkerLayer
+from .pairs import Pair, PairEditor
+from .pictures import FrameWriter, to_image
+from .qt import QtCore, Signal
+from .reading import BandReader
+from .scene import Scene
+from .session import EditSession
+from .settings import Settings
+from .wire import messages as wire
+from .wire.errors import KritaDragError, LayerChanged, NoLayer, SelectionTooSmall
+
+SEND_LIMIT_PX = 4096
+MARKERS_MS = 500  # how often Krita's own tools and undo are looked for
+REACH = (6.0, 0.5)  # of "stay close" 0 and 1, in standard deviations of the prior
+FILE_VERSION = 1
+
+
+class Edit(QtCore.QObject):
+    """Everything about one document while it is open.
+
+    Args:
+        document: Krita's document.
+        send: hands a message to the engine.
+        settings: returns the user's present choices.
+        split_mask: splits the active layer's alpha into a transparency mask.
+
+    Signals:
+        changed: something that the docker shows is different.
+    """
+
+    changed = Signal()
+    _frames_written = Signal(object)
+
+    def __init__(
+        self,
+        document: Any,
+        send: Callable[[wire.Message], None],
+        settings: Callable[[], Settings],
+        split_mask: Callable[[], None],
+    ) -> None:
+        super().__init__()
+        self.document = KritaDocument(document)
+        self.markers = MarkerLayer(document)
+        self.editor = PairEditor(self.markers.read())
+        self.scene = Scene()
+        self.session = EditSession(send, self._session_changed, self._saved)
+        self.editing = False
+        self.show_inverted = False
+        self.source_name = ""
+        self.reader = BandReader(self)
+        self._settings, self._split_mask = settings, split_mask
+        self._source: Any | None = None
+        self._drag_after = False
+        self._shown_patch: Patch | None = None
+        self._folder: tempfile.TemporaryDirectory | None = None
+        self._frames_written.connect(self._frames_ready)
+        self._watch = QtCore.QTimer(self)
+        self._watch.setInterval(MARKERS_MS)
+        self._watch.timeout.connect(self._read_markers)
+
+    @property
+    def is_stoppable(self) -> bool:
+        """Whether there is something that `stop` would end."""
+        return self.reader.fraction is not None or self.session.stage in STOPPABLE
+
+    def look_at_source(self) -> tuple[str, bool]:
+        """Return the name of the layer that is edited or would be, and whether a selection limits the edit."""
+        selected = self.document.krita.selection() is not None
+        if self.session.stage is not Stage.EMPTY:
+            return self.source_name, selected
+        try:
+            return self.document.source().name, selected
+        except KritaDragError:
+            return "", selected
+
+    # Commands of the docker
+
+    def set_editing(self, on: bool) -> None:
+        """Let presses on the canvas make and move pairs, or not."""
+        if on == self.editing:
+            return
+        self.editing = on
+        if on:
+            self.markers.ensure()
+            self.editor.replace(self.markers.read())
+            self._watch.start()
+        else:
+            self.editor.cancel()
+            self._watch.stop()
+        self.changed.emit()
+
+    def prepare(self) -> None:
+        """Read the active layer and let the model find it."""
+        self._drag_after = False
+        self._guarded_command(self._prepare)
+
+    def drag(self) -> None:
+        """Drag; a picture that is not prepared yet is prepared first."""
+        self._guarded_command(self._drag)
+
+    def stop(self) -> None:
+        """Stop reading, preparing or dragging."""
+        self._drag_after = False
+        self.reader.stop()
+        self.session.stop()
+        self.changed.emit()
+
+    def apply(self) -> None:
+        """Put what is shown into the document."""
+        self.session.apply()
+
+    def reopen(self) -> None:
+        """Continue the edit that a result in this document was made with."""
+        self._guarded_command(self._reopen)
+
+    def set_show_inverted(self, on: bool) -> None:
+        """Show what the model can draw of the picture, instead of the edit."""
+        self.show_inverted = on
+        self._session_changed()
+
+    def set_weight(self, key: int, weight: float) -> None:
+        """Let a pair count more or less."""
+        pairs = [Pair(p.key, p.handle, p.target, weight) if p.key == key else p for p in self.editor.pairs]
+        self.editor.replace(pairs)
+        self.markers.write(pairs)
+        self.changed.emit()
+
+    def clear_markers(self) -> None:
+        """Remove all pairs; one undo step."""
+        self.editor.replace(())
+        self._store_markers()
+
+    def close(self) -> None:
+        """Forget the document: it was closed."""
+        self._watch.stop()
+        self.reader.stop()
+        self.editing = False
+        self.session.close()
+
+    # Gestures of the canvas
+
+    @guarded
+    def gesture_pressed(self) -> None:
+        """A gesture began: in live mode the picture follows it."""
+        if self._settings().live and self.session.stage is Stage.READY:
+            self._guarded_command(lambda: self.session.live_press(self.editor.pairs, self._options(), self._mask()))
+
+    @guarded
+    def gesture_moved(self) -> None:
+        """The held end is elsewhere."""
+        self.session.live_move(self.editor.pairs)
+
+    @guarded
+    def gesture_released(self, changed: bool) -> None:
+        """The gesture ended."""
+        if self.session.stage is Stage.LIVE:
+            self.session.live_release(self.editor.pairs)
+        if changed:
+            self._store_markers()
+        self.changed.emit()
+
+    @guarded
+    def delete_selected(self) -> None:
+        """Remove the selected pair."""
+        if self.editor.delete_selected():
+            self._store_markers()
+
+    @guarded
+    def leave(self) -> None:
+        """Esc: take a gesture back, or leave the editing mode."""
+        if not self.editor.cancel():
+            self.set_editing(False)
+        self.changed.emit()
+
+    # Parts
+
+    def _guarded_command(self, command: Callable[[], None]) -> None:
+        try:
+            command()
+        except KritaDragError as failure:
+            self.session.report(failure)
+        self.changed.emit()
+
+    def _prepare(self) -> None:
+        source = self.document.source()
+        box = self._part_to_send(source)
+        self._source, self.source_name = source.node, source.name
+
+        def send(pixels: bytes) -> None:
+            settings = self._settings()
+            frame = wire.Frame("u1", (box.h, box.w, 4), pixels)
+            self.session.prepare(frame, box, settings.model, settings.preset, settings.preview_px)
+            self.session.notes = source.notes
+            self.set_editing(True)
+
+        self.session.dismiss()
+        self.reader.start(self.document.read(source.node, box), 4 * box.w * box.h, send, self.session.report)
+
+    def _part_to_send(self, source: Source) -> Box:
+        interest = self.document.selection()
+        if interest is None:
+            interest = box_around(end for pair in self.editor.pairs for end in (pair.handle, pair.target))
+        part = part_to_send(source.bounds, interest, SEND_LIMIT_PX)
+        if part is None:
+            raise NoLayer(
+                f"The picture is larger than {SEND_LIMIT_PX} pixels, and nothing says which part of it matters.",
+                f"Select the part to edit, at most {SEND_LIMIT_PX} pixels wide and high, then prepare again.",
+            )
+        return part
+
+    def _drag(self) -> None:
+        if self.session.stage is Stage.EMPTY:
+            self._prepare()
+            self._drag_after = True
+        else:
+            self.show_inverted = False
+            self.session.drag(self.editor.pairs, self._options(), self._mask())
+
+    def _mask(self) -> bytes | None:
+        """Return the selection inside what was sent; None if nothing is selected."""
+        box = self.session.box
+        selected = self.document.selection()
+        if selected is None:
+            return None
+        if selected.intersect(box).empty:
+            raise SelectionTooSmall(
+                "The selection lies outside the picture that was prepared.",
+                "Select the part that may move, or select nothing.",
+            )
+        return self.document.read_selection(box)
+
+    def _options(self) -> DragOptions:
+        settings = self._settings()
+        loose, tight = REACH
+        reach = loose * (tight / loose) ** settings.stay_close
+        return DragOptions(settings.solver, settings.max_steps, reach, settings.preview_px)
+
+    def _store_markers(self) -> None:
+        self.markers.write(self.editor.pairs)
+        self.changed.emit()
+
+    @guarded
+    def _read_markers(self) -> None:
+        pairs = self.markers.read()
+        if self.editor.held is None and pairs != self.editor.pairs:
+            self.editor.replace(pairs)
+            self.changed.emit()
+
+    def _session_changed(self) -> None:
+        session = self.session
+        patch = session.shown.inverted if self.show_inverted else session.shown.patch
+        if session.stage is Stage.PREPARING:
+            patch = session.shown.inverted
+        if patch is not self._shown_patch:
+            self._shown_patch = patch
+            self.scene.preview = None if patch is None else (to_image(patch), patch.box)
+        self.scene.tracked, self.scene.corners = session.tracked, session.shown.corners
+        if self._drag_after and session.stage is Stage.READY:
+            self._drag_after = False
+            self._guarded_command(self._drag)
+        self.changed.emit()
+
+    def _reopen(self) -> None:
+        kept = self.document.remembered()
+        if kept is None:
+            raise NoLayer("This document has no edit to reopen.", "Select a layer that was made with Apply.")
+        header, _, file = kept.partition(b"\n")
+        try:
+            facts = json.loads(header)
+            box, source = Box(*facts["box"]), str(facts["source"])
+            if facts["version"] != FILE_VERSION or not file:
+                raise ValueError(header)
+        except (ValueError, KeyError, TypeError) as reason:
+            raise LayerChanged(
+                "What was kept of this edit cannot be read.", "It was made by another version; prepare the layer again."
+            ) from reason
+        self._source = self.document.find(source)
+        self.session.restore(file, box, str(facts.get("model", "")))
+        self.set_editing(True)
+
+    # Results
+
+    @guarded
+    def _saved(self, patch: Patch, file: bytes | None) -> None:
+        settings = self._settings()
+        if settings.animation and len(self.session.shown.frames) > 1:
+            self._write_frames([*self.session.shown.frames, patch])
+            return
+        self._guarded_command(lambda: self._insert(patch, file))
+
+    def _insert(self, patch: Patch, file: bytes | None) -> None:
+        source = self._source
+        if source is None or source.parentNode() is None:
+            source = self.document.source().node
+        result = self.document.add_result(source, self._result_name(), patch.box, bytes(patch.bgra))
+        if file is not None:
+            facts = {"version": FILE_VERSION, "model": self.session.model, "source": source.uniqueId().toString()}
+            facts["box"] = [*asdict(self.session.box).values()]
+            self.document.remember(result, json.dumps(facts).encode() + b"\n" + file)
+        if self._settings().separate_mask:
+            QtCore.QTimer.singleShot(300, self._split_mask)
+        self._leave_canvas()
+
+    def _result_name(self) -> str:
+        count = sum(not pair.is_anchor for pair in self.editor.pairs)
+        return f"[Drag] {self.session.model} {count} point{'s' if count != 1 else ''}"
+
+    def _leave_canvas(self) -> None:
+        """Show the document as it is now: the result is in it."""
+        self.scene.preview = None
+        self.markers.set_visible(False)
+        self.set_editing(False)
+
+    def _write_frames(self, patches: list[Patch]) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="krita-drag-")
+        FrameWriter(self._frames_written.emit).start(patches, self.document.frame, Path(self._folder.name))
+
+    @guarded
+    def _frames_ready(self, paths: list[str] | None) -> None:
+        def insert() -> None:
+            if paths is None:
+                raise LayerChanged("The frames could not be written.", "Make room in the folder for temporary files.")
+            self.document.add_animation(paths, self._result_name())
+            self._leave_canvas()
+
+        try:
+            self._guarded_command(insert)
+        finally:
+            if self._folder is not None:
+                self._folder.cleanup()
+                self._folder = None

@@ -1,0 +1,92 @@
+"""The middle of the docker: points, the big button, live mode and how close to stay."""
+
+from __future__ import annotations
+
+from ..docker_view import DockerView, Row
+from ..pairs import MAX_PAIRS
+from ..qt import Qt, QtWidgets, Signal
+from ..settings import Settings
+from ..translate import tr
+from .parts import Quiet, column, narrow, row, wrapping_label
+
+MOST_ROWS = 6
+
+
+class PointsPanel(QtWidgets.QWidget):
+    """Turns placing of points on and off, and says how far each has to go."""
+
+    editing_wanted = Signal(bool)
+    clear_wanted = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._edit = narrow(QtWidgets.QPushButton(tr("Place points")))
+        self._edit.setCheckable(True)
+        self._edit.setToolTip(
+            tr("Press: handle. Pull: target. Shift and press: a place that stays. Del removes, Esc leaves.")
+        )
+        self._edit.toggled.connect(self.editing_wanted)
+        self._clear = QtWidgets.QPushButton(tr("Clear"))
+        self._clear.clicked.connect(self.clear_wanted)
+        self._rows = wrapping_label()
+        layout = column(self)
+        layout.addLayout(row(self._edit, self._clear))
+        layout.addWidget(self._rows)
+
+    def show_view(self, view: DockerView, editing: bool) -> None:
+        """Copy the view."""
+        with Quiet(self._edit):
+            self._edit.setChecked(editing)
+        self._edit.setEnabled(view.can_edit)
+        self._clear.setEnabled(view.can_edit and bool(view.rows))
+        lines = [_line(one) for one in view.rows[:MOST_ROWS]]
+        if len(view.rows) > MOST_ROWS:
+            lines.append(tr("and {count} more (at most {most})", count=len(view.rows) - MOST_ROWS, most=MAX_PAIRS))
+        self._rows.setText("\n".join(lines))
+        self._rows.setVisible(bool(lines))
+
+
+def _line(one: Row) -> str:
+    if one.left_px is None:
+        return tr("{number}: stays in place", number=one.key)
+    if one.lost:
+        return tr("{number}: could not be followed", number=one.key)
+    return tr("{number}: {distance:.0f} px to go", number=one.key, distance=one.left_px)
+
+
+class DragPanel(QtWidgets.QWidget):
+    """The big button, and what changes how a drag goes."""
+
+    drag_wanted = Signal()
+    stop_wanted = Signal()
+    live_chosen = Signal(bool)
+    stay_close_chosen = Signal(float)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._stops = False
+        self._drag = narrow(QtWidgets.QPushButton())
+        self._drag.setMinimumHeight(round(2.4 * self.fontMetrics().height()))
+        font = self._drag.font()
+        font.setBold(True)
+        self._drag.setFont(font)
+        self._drag.clicked.connect(lambda: (self.stop_wanted if self._stops else self.drag_wanted).emit())
+        self._live = QtWidgets.QCheckBox(tr("Live: follow while I pull"))
+        self._live.toggled.connect(self.live_chosen)
+        self._close = QtWidgets.QSlider(Qt.Orientation.Horizontal)
+        self._close.setRange(0, 100)
+        self._close.setToolTip(tr("Left: go wherever the points lead. Right: stay close to the picture."))
+        self._close.valueChanged.connect(lambda value: self.stay_close_chosen.emit(value / 100))
+        layout = column(self)
+        layout.addWidget(self._drag)
+        layout.addWidget(self._live)
+        layout.addLayout(row(QtWidgets.QLabel(tr("Stay close")), self._close, stretch=1))
+
+    def show_view(self, view: DockerView, settings: Settings) -> None:
+        """Copy the view."""
+        self._stops = view.drag_stops
+        self._drag.setText(view.drag_text)
+        self._drag.setEnabled(view.can_drag)
+        with Quiet(self._live, self._close):
+            self._live.setChecked(settings.live)
+            self._close.setValue(round(100 * settings.stay_close))
