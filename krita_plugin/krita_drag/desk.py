@@ -149,6 +149,8 @@ class Desk(QtCore.QObject):
                 edit.session.report(failure)
             except Exception:
                 LOGGER.exception("an event could not be handled")
+        if isinstance(event, wire.Preview):
+            self.link.shown(event.sid)
 
     @guarded
     def _split_mask(self) -> None:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import platform
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .engine_process import EngineProcess, EngineStatus, Phase
 from .guard import guarded
 from .link_status import LinkState, LinkStatus
 from .qt import QtCore, Signal
+from .vendoring import provide_zmq
+from .wire import messages as wire
+from .wire.errors import KritaDragError, NotInstalled, NotRunning
+
+if TYPE_CHECKING:
+    from .client import Client
 
 PHASES = {
     Phase.STOPPED: LinkState.OFF,
@@ -24,6 +31,7 @@ class EngineLink(QtCore.QObject):
 
     Args:
         home: krita-drag's data folder.
+        version: release of the plugin, told to the engine.
 
     Signals:
         status_changed: `status` is another one.
@@ -33,37 +41,144 @@ class EngineLink(QtCore.QObject):
     status_changed = Signal()
     event = Signal(object)
     _process_said = Signal(object)
+    _client_said = Signal(int, object)
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, version: str = "") -> None:
         super().__init__()
         self.status = LinkStatus(LinkState.OFF)
-        self._home = home
+        self._home, self._version = home, version
         self._process: EngineProcess | None = None
+        self._client: Client | None = None
+        self._generation = 0  # of the client: what an older one still says is of no interest
+        self._address: str | None = None
+        self._process_status = EngineStatus(Phase.STOPPED)
+        self._connection: Any = None  # the client's latest StateChanged
+        self._failure: KritaDragError | None = None
+        self._code = self._pairing = ""
         self._process_said.connect(self._process_changed)
+        self._client_said.connect(self._client_changed)
 
     def open(self, address: str) -> None:
         """Use an engine; after a failure: try again. Returns at once.
 
         Args:
-            address: of an engine on another machine; empty: the one of this machine, started if need be.
+            address: of an engine on another machine, with its code while pairing; empty: the one of this machine,
+                started if need be.
         """
-        if self._process is None:
-            self._process = EngineProcess(self._home, self._process_said.emit)
-        self._process.start()
+        self._failure = None
+        try:
+            if address != self._address or self._client is None or self._is_closed():
+                self._connect(address)
+            if not address:
+                if self._process is None:
+                    self._process = EngineProcess(self._home, self._process_said.emit)
+                self._process.start()
+        except ImportError as reason:
+            self._failure = NotInstalled(
+                f"Krita's Python lacks a part that the plugin needs ({reason}).", "Run `python3 install.py` again."
+            )
+        except KritaDragError as failure:
+            self._failure = failure
+        self._tell()
 
     def send(self, message: Any) -> None:
-        """Hand a message to the engine; returns at once."""
+        """Hand a message to the engine; returns at once. A request is answered in any case."""
+        if self._client is not None:
+            self._client.send(message)
+        elif isinstance(message, wire.Request):
+            missing = NotRunning("There is no connection to an engine.", "Press the button beside its state.")
+            self._client_said.emit(self._generation, wire.Error.of(missing, re=message.id))
+
+    def shown(self, sid: str) -> None:
+        """Ask for the next preview of a session."""
+        if self._client is not None:
+            self._client.shown(sid)
 
     def close(self) -> None:
-        """Leave; an engine that is ours ends with us."""
+        """Leave; an engine that is ours ends with us. Waits a little, so that no thread outlives its listener."""
+        self._disconnect(wait_s=0.5)
         if self._process is not None:
             self._process.close()
 
+    def _connect(self, address: str) -> None:
+        """Make the client; pyzmq is loaded here and not before, as Krita may start without any of this."""
+        provide_zmq()
+        from . import connection, keys, places
+        from .client import Client
+
+        if address:
+            where, self._code = connection.parse_address(address)
+        else:
+            where, self._code = None, ""
+        self._disconnect()
+        key_pair = keys.load_or_create(places.client_key_path())
+        folder = self._home / "engine"
+        self._address = address
+        generation = self._generation
+        self._client = Client(
+            (lambda: where) if where is not None else (lambda: connection.read_connection(folder)),
+            key_pair,
+            lambda event: self._client_said.emit(generation, event),
+            app="krita",
+            app_version=self._version,
+        )
+
+    def _disconnect(self, wait_s: float = 0.0) -> None:
+        self._connection, self._pairing = None, ""
+        self._generation += 1
+        if self._client is not None:
+            self._client.close(wait_s)
+            self._client = None
+
+    def _is_closed(self) -> bool:
+        return self._connection is not None and self._connection.state.value == "closed"
+
     @guarded
     def _process_changed(self, status: EngineStatus) -> None:
-        self._tell(LinkStatus(PHASES[status.phase], error=status.error, details=status.log_tail))
+        self._process_status = status
+        self._tell()
 
-    def _tell(self, status: LinkStatus) -> None:
+    @guarded
+    def _client_changed(self, generation: int, event: Any) -> None:
+        if generation != self._generation:
+            return
+        if isinstance(event, wire.Event):
+            self._take(event)
+            return
+        self._connection = event
+        if event.state.value == "ready" and self._code:
+            self._pairing = wire.new_id()
+            self.send(wire.Pair(id=self._pairing, code=self._code, name=f"krita on {platform.node()}"[:64]))
+        self._tell()
+
+    def _take(self, event: wire.Event) -> None:
+        if self._pairing and getattr(event, "re", None) == self._pairing:
+            self._pairing = self._code = ""
+            self._failure = event.exception() if isinstance(event, wire.Error) else None
+            self._tell()
+        else:
+            self.event.emit(event)
+
+    def _tell(self) -> None:
+        status = self._status()
         if status != self.status:
             self.status = status
             self.status_changed.emit()
+
+    def _status(self) -> LinkStatus:
+        """Put process and connection together into one state."""
+        if self._failure is not None:
+            return LinkStatus(LinkState.FAILED, error=self._failure)
+        said = self._connection
+        state = said.state.value if said is not None else "connecting"
+        if state == "ready" and not self._code:
+            devices = said.welcome.devices if said.welcome is not None else ()
+            return LinkStatus(LinkState.READY, devices[0].name if devices else "")
+        if state == "closed":
+            return LinkStatus(LinkState.FAILED, error=said.reason)
+        if self._address or self._process_status.phase is Phase.RUNNING:
+            lost = state == "not responding"
+            reason = said.reason if said is not None and (lost or self._address) else None
+            return LinkStatus(LinkState.NOT_RESPONDING if lost else LinkState.CONNECTING, error=reason)
+        process = self._process_status
+        return LinkStatus(PHASES[process.phase], error=process.error, details=process.log_tail)

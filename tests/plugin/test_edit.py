@@ -1,0 +1,287 @@
+"""One document being edited, with a stand-in for Krita and an engine behind a real socket."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import fake_krita
+import pytest
+from fake_engine import FakeEngine
+from krita_drag.desk import Desk
+from krita_drag.edit import SEND_LIMIT_PX, Edit
+from krita_drag.edit_state import Stage
+from krita_drag.geometry import Box, Point
+from krita_drag.link import EngineLink
+from krita_drag.link_status import LinkState
+from krita_drag.pairs import Pair
+from krita_drag.wire import messages as wire
+
+PULL = Pair(1, Point(5, 5), Point(9, 8))
+
+
+@pytest.fixture
+def engine(home: Path) -> Iterator[FakeEngine]:
+    made = FakeEngine(home)
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def desk(krita: Any, engine: FakeEngine, home: Path, settle: Any) -> Iterator[Desk]:
+    made = Desk(krita, EngineLink(home))
+    made.wake()
+    settle(lambda: made.link_status.state is LinkState.READY)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def edit(desk: Desk, document: Any) -> Edit:
+    return desk.edit_for(document)
+
+
+@pytest.fixture
+def prepared(edit: Edit, settle: Any) -> Edit:
+    edit.prepare()
+    settle(lambda: edit.session.stage is Stage.READY)
+    return edit
+
+
+@pytest.fixture
+def dragged(prepared: Edit, settle: Any) -> Edit:
+    gesture(prepared, PULL.handle, PULL.target)
+    prepared.drag()
+    settle(lambda: prepared.session.shown.undos == 1)
+    return prepared
+
+
+def gesture(edit: Edit, start: Point, end: Point) -> None:
+    edit.editor.press(start, 1.0)
+    edit.gesture_pressed()
+    edit.editor.move(end)
+    edit.gesture_moved()
+    edit.gesture_released(edit.editor.release(end))
+
+
+def names(document: Any) -> list[str]:
+    return [node.name() for node in document.root.childNodes()]
+
+
+def test_preparing_sends_the_layer_and_begins_to_edit(prepared: Edit, engine: FakeEngine, document: Any) -> None:
+    sent = engine.asked(wire.Open)[0]
+    assert sent.image.shape == (48, 64, 4)
+    assert bytes(sent.image.data) == bytes(document.activeNode().pixelData(0, 0, 64, 48))
+    assert prepared.editing and prepared.source_name == "Photo"
+    assert prepared.scene.corners[2] == Point(64, 48)
+
+
+def test_one_gesture_and_three_clicks_make_a_result(dragged: Edit, document: Any, settle: Any) -> None:
+    steps = len(document.steps)
+    before = bytes(document.root.childNodes()[0].pixelData(0, 0, 64, 48))
+    assert dragged.scene.preview is not None and dragged.scene.preview[1] == Box(2, 3, 8, 6)
+    dragged.apply()
+    settle(lambda: "[Drag] faces 1 point" in names(document))
+    assert names(document) == ["Photo", "[Drag] faces 1 point", "Drag markers"]
+    assert document.steps[steps:] == ["Add Layer"]
+    source, result, markers = document.root.childNodes()
+    assert bytes(result.pixelData(2, 3, 1, 1)) == bytes((10, 20, 30, 128))
+    assert bytes(source.pixelData(0, 0, 64, 48)) == before
+    assert not markers.visible() and not dragged.editing and dragged.scene.preview is None
+
+
+def test_an_edit_is_reopened_from_its_result(dragged: Edit, document: Any, engine: FakeEngine, settle: Any) -> None:
+    dragged.apply()
+    settle(lambda: len(names(document)) == 3)
+    again = Edit(document, dragged.session._send, dragged._settings, lambda: None)
+    document.active = document.root.childNodes()[1]
+    again.reopen()
+    settle(lambda: len(engine.asked(wire.Restore)) == 1)
+    assert bytes(engine.asked(wire.Restore)[0].session.data) == b"file"
+    assert again.session.box == Box(0, 0, 64, 48) and again.session.model == "faces"
+    assert again.editor.pairs[0].target == pytest.approx(PULL.target)
+    again.close()
+
+
+def test_there_may_be_nothing_to_reopen(edit: Edit) -> None:
+    edit.reopen()
+    assert edit.session.problem is not None and "no edit to reopen" in edit.session.problem.message
+
+
+def test_what_was_kept_by_another_version_is_not_read(edit: Edit, document: Any) -> None:
+    for kept in (b"", b"{}", b"nonsense\nfile", b'{"version": 99, "box": [0, 0, 1, 1], "source": ""}\nfile'):
+        edit.document.remember(document.activeNode(), kept or b"\n")
+        edit.reopen()
+        assert edit.session.problem is not None and edit.session.problem.hint
+        edit.session.dismiss()
+
+
+def test_drag_prepares_what_is_not_prepared_and_goes_on(edit: Edit, settle: Any) -> None:
+    edit.set_editing(True)
+    gesture(edit, PULL.handle, PULL.target)
+    edit.drag()
+    settle(lambda: edit.session.shown.undos == 1)
+    assert edit.session.problem is None
+
+
+def test_stop_keeps_the_frame(prepared: Edit, engine: FakeEngine, settle: Any) -> None:
+    gesture(prepared, PULL.handle, PULL.target)
+    engine.hold.add(wire.Drag)
+    engine.states = 1
+    prepared.drag()
+    settle(lambda: prepared.scene.preview is not None)
+    assert prepared.is_stoppable and not prepared.session.shown.patch_is_full
+    prepared.stop()
+    settle(lambda: prepared.session.stage is Stage.READY)
+    assert prepared.session.shown.patch_is_full
+
+
+def test_previews_ask_for_the_next(prepared: Edit, engine: FakeEngine, settle: Any) -> None:
+    gesture(prepared, PULL.handle, PULL.target)
+    engine.hold.add(wire.Drag)
+    prepared.drag()
+    settle(lambda: engine.asked(wire.Credit)[-1:] and engine.asked(wire.Credit)[-1].n == 2 and prepared.scene.preview)
+
+
+def test_live_mode_follows_the_gesture(prepared: Edit, desk: Desk, engine: FakeEngine, settle: Any) -> None:
+    desk.choose("live", True)
+    gesture(prepared, PULL.handle, PULL.target)
+    settle(lambda: prepared.session.stage is Stage.READY and prepared.session.shown.undos == 1)
+    phases = [message.phase for message in engine.asked(wire.Live)]
+    assert phases[0] == "press" and phases[-1] == "release"
+    assert prepared.markers.read()[0].target == pytest.approx(PULL.target)
+
+
+def test_the_selection_is_the_region(prepared: Edit, engine: FakeEngine, document: Any, settle: Any) -> None:
+    document.chosen = fake_krita.Selection(4, 4, 20, 20, 200)
+    gesture(prepared, PULL.handle, PULL.target)
+    prepared.drag()
+    settle(lambda: bool(engine.asked(wire.Drag)))
+    mask = engine.asked(wire.Drag)[0].mask
+    assert mask.shape == (48, 64) and bytes(mask.data).count(200) == 400
+
+
+def test_a_selection_elsewhere_is_told_and_nothing_is_sent(prepared: Edit, engine: FakeEngine, document: Any) -> None:
+    gesture(prepared, PULL.handle, PULL.target)
+    document.chosen = fake_krita.Selection(900, 900, 5, 5)
+    prepared.drag()
+    assert prepared.session.problem is not None and prepared.session.problem.code == "selection-too-small"
+    assert not engine.asked(wire.Drag)
+
+
+def test_a_picture_that_the_model_does_not_know(edit: Edit, engine: FakeEngine, settle: Any) -> None:
+    engine.failures[wire.Invert] = wire.Error(code="out-of-domain", message="No face was found.", hint="Select it.")
+    edit.prepare()
+    settle(lambda: edit.session.problem is not None)
+    assert edit.session.stage is Stage.EMPTY
+
+
+def test_a_layer_without_a_picture(edit: Edit, document: Any, engine: FakeEngine) -> None:
+    document.add(fake_krita.Node(document, "Empty", "paintlayer"))
+    edit.prepare()
+    assert edit.session.problem is not None and edit.session.problem.code == "no-layer"
+    assert not engine.asked(wire.Open)
+
+
+def test_a_huge_canvas_needs_to_know_what_matters(krita: Any, desk: Desk, engine: FakeEngine, settle: Any) -> None:
+    huge = fake_krita.Document(30_000, 30_000)
+    layer = huge.add(fake_krita.Node(huge, "Huge", "paintlayer"))
+    layer._pixels = {(0, 0): b"abcd", (29_999, 29_999): b"abcd"}
+    edit = desk.edit_for(huge)
+    edit.prepare()
+    assert edit.session.problem is not None and str(SEND_LIMIT_PX) in edit.session.problem.message
+    huge.chosen = fake_krita.Selection(20_000, 20_000, 100, 100)
+    assert edit._part_to_send(edit.document.source()) == Box(18_002, 18_002, 4096, 4096)
+    huge.chosen = None
+    edit.editor.replace([Pair(1, Point(25_000, 100), Point(25_100, 100))])
+    assert edit._part_to_send(edit.document.source()).contains(Point(25_000, 100))
+
+
+def test_a_document_closed_during_a_drag(
+    prepared: Edit, desk: Desk, engine: FakeEngine, document: Any, settle: Any
+) -> None:
+    gesture(prepared, PULL.handle, PULL.target)
+    engine.hold.add(wire.Drag)
+    prepared.drag()
+    settle(lambda: bool(engine.asked(wire.Drag)))
+    document.close()
+    desk.forget_closed()
+    settle(lambda: bool(engine.asked(wire.Close)))
+    assert prepared.session.stage is Stage.CLOSED
+    assert engine.asked(wire.Cancel)
+
+
+def test_the_source_removed_before_apply(dragged: Edit, document: Any, settle: Any) -> None:
+    other = document.add(fake_krita.Node(document, "Other", "paintlayer"))
+    other.setPixelData(b"abcd", 0, 0, 1, 1)
+    document.root.childNodes()[0].remove()
+    dragged.apply()
+    settle(lambda: "[Drag] faces 1 point" in names(document))
+
+
+def test_del_and_escape(prepared: Edit, settle: Any) -> None:
+    gesture(prepared, PULL.handle, PULL.target)
+    prepared.delete_selected()
+    assert prepared.markers.read() == () and prepared.editor.pairs == ()
+    prepared.leave()
+    assert not prepared.editing
+
+
+def test_undo_in_krita_is_followed(prepared: Edit, document: Any, settle: Any) -> None:
+    gesture(prepared, PULL.handle, PULL.target)
+    assert len(prepared.editor.pairs) == 1
+    document.undo()
+    settle(lambda: prepared.editor.pairs == ())
+
+
+def test_the_models_picture_can_be_compared(dragged: Edit) -> None:
+    dragged.session.shown.inverted = dragged.session.shown.patch._replace(box=Box(0, 0, 64, 48))
+    dragged.set_show_inverted(True)
+    assert dragged.scene.preview[1] == Box(0, 0, 64, 48)
+    dragged.set_show_inverted(False)
+    assert dragged.scene.preview[1] == Box(2, 3, 8, 6)
+
+
+def test_the_way_there_as_animation(prepared: Edit, desk: Desk, engine: FakeEngine, document: Any, settle: Any) -> None:
+    desk.choose("animation", True)
+    desk.choose("live", True)
+    gesture(prepared, PULL.handle, PULL.target)
+    settle(lambda: prepared.session.shown.undos == 1)
+    prepared.session.shown.frames = [prepared.session.shown.patch] * 3
+    prepared.apply()
+    settle(lambda: bool(document.imported))
+    assert len(document.imported[0]) == 4 and all(document.imported[0])
+    assert document.activeNode().name() == "[Drag] faces 1 point"
+    assert document.steps[-1] == "Import animation"
+
+
+def test_the_edge_as_a_mask_of_its_own(dragged: Edit, desk: Desk, krita: Any, settle: Any) -> None:
+    desk.choose("separate_mask", True)
+    dragged.apply()
+    settle(lambda: krita.triggered == ["split_alpha_into_mask"])
+
+
+def test_weights_of_points(prepared: Edit, engine: FakeEngine, settle: Any) -> None:
+    gesture(prepared, PULL.handle, PULL.target)
+    prepared.set_weight(1, 2.5)
+    prepared.drag()
+    settle(lambda: bool(engine.asked(wire.Drag)))
+    assert engine.asked(wire.Drag)[0].weights == (2.5,)
+    assert prepared.markers.read()[0].weight == 2.5
+
+
+def test_choices_are_kept_in_krita(desk: Desk, krita: Any, home: Path) -> None:
+    desk.choose("solver", "draggan")
+    desk.choose("solver", "no such thing")
+    link = EngineLink(home)
+    assert Desk(krita, link).settings.solver == "draggan"
+
+
+def test_only_installed_models_are_offered(desk: Desk, settle: Any) -> None:
+    settle(lambda: desk.models == [("faces", "Faces")])
+
+
+def test_diagnostics_hold_no_address(desk: Desk) -> None:
+    desk.choose("remote_address", "drag://studio.example:5000/abcdef")
+    assert "studio" not in desk.diagnostics() and "5.1.5" in desk.diagnostics()

@@ -1,0 +1,105 @@
+"""The way to the engine, over a real socket: each state it can be in, with a sentence and a remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_engine import FakeEngine
+from krita_drag.link import EngineLink
+from krita_drag.link_status import LinkState, Remedy
+from krita_drag.wire import messages as wire
+
+
+@pytest.fixture
+def link(application: Any, home: Path) -> Iterator[EngineLink]:
+    made = EngineLink(home, "1.0")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def engines(home: Path) -> Iterator[Any]:
+    started = []
+
+    def start(**options: Any) -> FakeEngine:
+        started.append(FakeEngine(home, **options))
+        return started[-1]
+
+    yield start
+    for engine in started:
+        engine.stop()
+
+
+def test_an_engine_that_runs_already_is_used(link: EngineLink, engines: Any, settle: Any) -> None:
+    engine = engines()
+    link.open("")
+    settle(lambda: link.status.state is LinkState.READY)
+    assert link.status.device == "Fake device"
+    assert engine.asked(wire.Hello)[0].app == "krita"
+    answers = []
+    link.event.connect(answers.append)
+    link.send(wire.ListModels(wire.new_id()))
+    settle(lambda: any(isinstance(answer, wire.Done) for answer in answers))
+
+
+def test_an_engine_that_is_not_installed(link: EngineLink, settle: Any) -> None:
+    link.open("")
+    settle(lambda: link.status.state is LinkState.NOT_INSTALLED)
+    assert link.status.remedy is Remedy.INSTALL
+    assert link.status.error is not None and "install.py" in link.status.error.hint
+
+
+def test_an_engine_that_dies_is_found_again_when_it_is_back(link: EngineLink, engines: Any, settle: Any) -> None:
+    engine = engines()
+    link.open("")
+    settle(lambda: link.status.state is LinkState.READY)
+    engine.hold.add(wire.Drag)
+    answers: list[Any] = []
+    link.event.connect(answers.append)
+    drag = wire.Drag(wire.new_id(), wire.new_id(), points=((1, 1, 2, 2),))
+    link.send(drag)
+    settle(lambda: any(isinstance(answer, wire.Preview) for answer in answers))
+    engine.stop()
+    settle(lambda: link.status.state is not LinkState.READY)
+    engines()
+    settle(lambda: link.status.state is LinkState.READY)
+    settle(lambda: any(isinstance(answer, wire.Done) and answer.re == drag.id for answer in answers))
+
+
+def test_an_engine_of_another_version(link: EngineLink, engines: Any, settle: Any) -> None:
+    engines(speaks=(50, 60))
+    link.open("")
+    settle(lambda: link.status.state is LinkState.FAILED)
+    assert link.status.error is not None and link.status.error.code == "version-mismatch"
+    assert link.status.remedy is Remedy.RETRY
+
+
+def test_an_address_that_is_none_is_refused_with_its_form(link: EngineLink) -> None:
+    link.open("http://example")
+    assert link.status.state is LinkState.FAILED
+    assert link.status.error is not None and "drag://" in link.status.error.hint
+
+
+def test_pairing_with_a_code(link: EngineLink, engines: Any, settle: Any, tmp_path: Path) -> None:
+    engine = engines(paired=False)
+    link.open(engine.address + "#SESAME")
+    settle(lambda: link.status.state is LinkState.READY)
+    assert engine.asked(wire.Pair)[0].code == "SESAME"
+
+
+def test_pairing_with_a_wrong_code(link: EngineLink, engines: Any, settle: Any) -> None:
+    engine = engines(paired=False)
+    link.open(engine.address + "#WRONG")
+    settle(lambda: link.status.state is LinkState.FAILED)
+    assert link.status.error is not None and link.status.error.code == "pairing-failed"
+
+
+def test_without_a_connection_requests_are_answered_all_the_same(link: EngineLink, settle: Any) -> None:
+    answers: list[Any] = []
+    link.event.connect(answers.append)
+    link.send(wire.ListModels(wire.new_id()))
+    settle(lambda: bool(answers))
+    assert isinstance(answers[0], wire.Error) and answers[0].hint
