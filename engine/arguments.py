@@ -10,6 +10,7 @@ from engine.points import Pair, parse_pair
 
 DEFAULT_MODEL = "faces"
 DEFAULT_DRAG_STEPS = 300
+DEVICES = ("auto", "cpu", "cuda", "mps")  # those of engine.device, which is slow to load
 PRESETS = ("fast", "balanced", "best")  # those of engine.inversion, which is slow to load
 DEFAULT_PRESET = "balanced"
 
@@ -135,6 +136,19 @@ def _add_models(commands: argparse._SubParsersAction[argparse.ArgumentParser], c
     add.add_argument("file", type=Path, metavar="FILE")
     add.add_argument("--name", metavar="NAME", help="what to call it (default: from the file's name)")
     add.add_argument("--fp16", action="store_true", help="store the weights in half the space")
+    prepare = actions.add_parser(
+        "prepare",
+        parents=[common],
+        help="teach a model to guess where a photo is, for a better start",
+        description="Fit a first guess for photos to pictures of the model itself. Stopped with Ctrl-C, the next call "
+        "goes on where this one was. Photos work without it, too.",
+    )
+    prepare.add_argument("name", metavar="NAME")
+    prepare.add_argument(
+        "--samples", type=_positive, default=1000, metavar="N", help="pictures to learn from (default: %(default)s)"
+    )
+    prepare.add_argument("--device", choices=DEVICES, default="auto", help="where to compute (default: the GPU if any)")
+    prepare.add_argument("--quiet", action="store_true", help="no progress")
     remove = actions.add_parser("remove", parents=[common], help="delete a model from this machine")
     remove.add_argument("name", metavar="NAME")
 
@@ -173,7 +187,7 @@ def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser], co
 def _add_device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--device",
-        choices=("auto", "cpu", "cuda", "mps"),
+        choices=DEVICES,
         default="auto",
         help="where to compute (default: the GPU if there is one)",
     )
@@ -193,6 +207,12 @@ def _add_inversion_options(parser: argparse.ArgumentParser, steps_flag: str) -> 
         help="how much work to put into finding the photo in the model (default: %(default)s)",
     )
     parser.add_argument(
+        "--crop",
+        type=_corners,
+        metavar="X,Y,X,Y,X,Y,X,Y",
+        help="corners of the square that the model sees, clockwise from the top left (default: around the face)",
+    )
+    parser.add_argument(
         steps_flag,
         dest="inversion_steps",
         type=_positive,
@@ -206,6 +226,16 @@ def _pair(text: str) -> Pair:
         return parse_pair(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _corners(text: str) -> list[tuple[float, float]]:
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"“{text}” is not a list of numbers") from error
+    if len(numbers) != 8:
+        raise argparse.ArgumentTypeError(f"four corners are eight numbers, not {len(numbers)}")
+    return list(zip(numbers[::2], numbers[1::2], strict=True))
 
 
 def _count(text: str) -> int:

@@ -88,18 +88,23 @@ class Session:
         pairs: Sequence[Pair] = (),
         preset: str = DEFAULT_PRESET,
         steps: int | None = None,
+        selection: NDArray[np.float32] | None = None,
+        crop: Crop | None = None,
         on_step: Callable[[InversionStep], bool | None] | None = None,
     ) -> Session:
         """Open a photo or painting: find what the model knows in it, and its latent.
 
         Args:
-            model, picture, store, pairs, preset, steps: as for `opening`.
+            model, picture, store, pairs, preset, steps, selection, crop: as for `opening`.
             on_step: told after every step; returning False stops there and keeps the best so far.
 
         Raises:
             BadPoints, OutOfMemory: as for `opening`.
         """
-        return drive(cls.opening(model, picture, store, pairs=pairs, preset=preset, steps=steps), on_step)
+        opening = cls.opening(
+            model, picture, store, pairs=pairs, preset=preset, steps=steps, selection=selection, crop=crop
+        )
+        return drive(opening, on_step)
 
     @classmethod
     def opening(
@@ -111,6 +116,8 @@ class Session:
         pairs: Sequence[Pair] = (),
         preset: str = DEFAULT_PRESET,
         steps: int | None = None,
+        selection: NDArray[np.float32] | None = None,
+        crop: Crop | None = None,
     ) -> Generator[InversionStep, bool | None, Session]:
         """As `from_photo`, one step each time one is asked for; sending False ends it with the best so far.
 
@@ -121,12 +128,16 @@ class Session:
             pairs: what is going to be dragged, if known: checked before the long work.
             preset: how much work to put into the inversion, key of `engine.inversion.PRESETS`.
             steps: of the inversion; None for the preset's own number.
+            selection: what the user works on, (H, W) in [0, 1]: which face is meant, or where the model is to look.
+            crop: the square, if it was placed by hand; None to find it.
 
         Raises:
             BadPoints: the model will not see one of the pairs.
             OutOfMemory: the device's memory does not suffice.
         """
-        crop, notes = find_crop(picture, model, store)
+        notes: tuple[str, ...] = ()
+        if crop is None:
+            crop, notes = find_crop(picture, model, store, selection=selection, pairs=pairs)
         if pairs:
             _to_model(pairs, picture, crop)
         inversion = yield from inverting(picture, model, crop, preset=preset, steps=steps)

@@ -15,7 +15,7 @@ from engine.commands.common import describe, inversion_progress, open_model, say
 from engine.commands.drag_outputs import Outcome, write_extras
 from engine.drag import DEFAULT_SOLVER, SOLVERS
 from engine.images import Picture, load_mask, load_picture, save_picture
-from engine.inversion import find_preset
+from engine.inversion import crop_from_corners, find_preset
 from engine.models import Model, ModelInfo, ModelStore
 from engine.outputs import PICTURES, check_distinct, check_file, check_folder
 from engine.points import check_pairs
@@ -104,7 +104,15 @@ def _open_session(
     with inversion_progress(progress, find_preset(preset, steps).steps) as on_step:
         pairs = options.points if options.steps > 0 else ()
         return Session.from_photo(
-            model, inputs.picture, store, pairs=pairs, preset=preset, steps=steps, on_step=on_step
+            model,
+            inputs.picture,
+            store,
+            pairs=pairs,
+            preset=preset,
+            steps=steps,
+            selection=inputs.mask if model.info.aligned else None,  # else it only says what may move
+            crop=crop_from_corners(options.crop, model.generator.resolution) if options.crop else None,
+            on_step=on_step,
         )
 
 

@@ -9,18 +9,20 @@ from typing import Any
 
 from krita_drag.wire.errors import BadOption
 
-from engine.commands.common import announce_licence, describe, fetch
+from engine.arguments import STOPPED
+from engine.commands.common import announce_licence, describe, fetch, open_model
 from engine.model_file import describe as describe_file
 from engine.model_folder import SAMPLE
 from engine.models import ModelInfo, ModelStore
-from engine.progress import Progress
+from engine.paths import storage_errors
+from engine.progress import Progress, stop_on_interrupt
 from engine.public_models import PUBLIC_MODELS
 
 _PROXY_VARIABLES = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")
 
 
 def run(options: argparse.Namespace) -> int:
-    """List, fetch, inspect, add or remove; returns the exit code."""
+    """List, fetch, inspect, add, prepare or remove; returns the exit code."""
     store = ModelStore()
     if options.action == "list":
         _list(store)
@@ -33,6 +35,8 @@ def run(options: argparse.Namespace) -> int:
         _inspect(describe_file(options.file))
     elif options.action == "add":
         _add(store, options)
+    elif options.action == "prepare":
+        return _prepare(store, options)
     else:
         store.remove(options.name)
         print(f"removed {options.name}")
@@ -64,6 +68,25 @@ def _use_proxy(proxy: str | None) -> None:
         raise BadOption(f"“{proxy}” is no address of a proxy.", "Write it as --proxy http://HOST:PORT.")
     for variable in _PROXY_VARIABLES:
         os.environ[variable] = proxy
+
+
+def _prepare(store: ModelStore, options: argparse.Namespace) -> int:
+    from engine.inversion.start import prepare  # slow to load, and the other actions do without
+
+    progress = Progress(options.quiet)
+    model = open_model(store, describe(store, options.name), options.device, progress)
+    with (
+        storage_errors(model.path),
+        stop_on_interrupt() as stop,
+        progress.steps("drawing samples", options.samples) as bar,
+    ):
+        for done in prepare(model.path, model.generator, options.samples):
+            bar.update(done - bar.n)
+            if stop.wanted:
+                progress.say("Stopped; the same command goes on from here.")
+                return STOPPED
+    print(f"{options.name} is prepared for photos.")
+    return 0
 
 
 def _add(store: ModelStore, options: argparse.Namespace) -> None:

@@ -1,6 +1,6 @@
 """From a photo to a latent: where the model's square lies in it, and what the model must be told to draw it."""
 
-from engine.inversion.frame import find_crop
+from engine.inversion.frame import crop_from_corners, find_crop
 from engine.inversion.invert import Inversion, drive, invert, inverting
 from engine.inversion.presets import DEFAULT_PRESET, PRESETS, Preset, find_preset
 from engine.inversion.steps import InversionStep
@@ -11,6 +11,7 @@ __all__ = [
     "Inversion",
     "InversionStep",
     "Preset",
+    "crop_from_corners",
     "drive",
     "find_crop",
     "find_preset",

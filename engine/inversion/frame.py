@@ -2,19 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
+from krita_drag.wire.errors import BadOption
+from numpy.typing import NDArray
+
 from engine.align import Crop, centre_crop, face_crop
-from engine.face_detector import FaceDetector
+from engine.face_detector import Face, FaceDetector
 from engine.images import Picture
 from engine.models import Model, ModelStore
+from engine.points import Pair
+
+Point = tuple[float, float]
+
+SELECTION_GROWTH = 1.2  # side of the square, in sides of the selection's box
+COARSE_FACE = 0.125  # of the model's resolution: squares with fewer document pixels a side show little detail
+PROFILE = 0.4  # of the distance between the eyes: the nose is that far from their middle in faces seen from the side
+SKEW = 0.05  # of the side: how far four corners may be off a square
 
 
-def find_crop(picture: Picture, model: Model, store: ModelStore) -> tuple[Crop, tuple[str, ...]]:
-    """Frame the face for models of aligned faces, else the centre of the picture.
+def find_crop(
+    picture: Picture,
+    model: Model,
+    store: ModelStore,
+    *,
+    selection: NDArray[np.float32] | None = None,
+    pairs: Sequence[Pair] = (),
+) -> tuple[Crop, tuple[str, ...]]:
+    """Frame a face for models of aligned faces, else the selection, else the centre of the picture.
 
     Args:
         picture: upright picture.
         model: its `info.aligned` says what it was trained on.
         store: where the face detector's weights are; fetched when missing.
+        selection: what the user works on, (H, W) in [0, 1]; of several faces the one in it is framed.
+        pairs: what is going to be dragged; tells which face is meant where the selection does not.
 
     Returns:
         The crop, and sentences about what was found where that matters.
@@ -22,14 +45,94 @@ def find_crop(picture: Picture, model: Model, store: ModelStore) -> tuple[Crop, 
     Raises:
         NetworkBlocked, ModelCorrupt: the detector's weights cannot be had.
     """
-    centre = centre_crop(*picture.size_wh, model.generator.resolution, model.generator.margin)
+    if selection is not None and not selection.any():
+        selection = None
+    plain = _plain_crop(picture, model, selection)
     if not model.info.aligned:
-        return centre, ()
+        return plain, ()
     faces = FaceDetector(store.detector_path()).detect(picture.rgb)
     if not faces:
-        note = (
-            f"No face was found, and “{model.info.name}” knows faces only: the centre of the picture is used as it is."
-        )
-        return centre, (note,)
-    notes = (f"{len(faces)} faces were found; the largest is used.",) if len(faces) > 1 else ()
-    return face_crop(faces[0].landmarks, model.generator.resolution), notes
+        seen = "the selection" if selection is not None else "the centre of the picture"
+        note = f"No face was found, and “{model.info.name}” knows faces only: {seen} is used as it is."
+        return plain, (note,)
+    face, why = _choose(faces, selection, pairs)
+    crop = face_crop(face.landmarks, model.generator.resolution)
+    notes = [f"{len(faces)} faces were found; {why} is used."] if len(faces) > 1 else []
+    return crop, (*notes, *_doubts(face, crop))
+
+
+def crop_from_corners(corners: Sequence[Point], resolution: int) -> Crop:
+    """Frame a square that the user has placed by hand.
+
+    Args:
+        corners: top-left, top-right, bottom-right, bottom-left, as the picture inside is to be seen; document pixels.
+            Slightly uneven ones become the square nearest to them.
+        resolution: side of the model's picture, model pixels.
+
+    Raises:
+        BadOption: they are not the corners of a square.
+    """
+    points = np.asarray(corners, np.float64)
+    hint = "Give its corners clockwise from the top left, as x,y,x,y,x,y,x,y in pixels of the picture."
+    if points.shape != (4, 2) or not np.isfinite(points).all():
+        raise BadOption("A square needs four corners.", hint)
+    centred = points - points.mean(0)
+    unit = np.array([(-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5)])
+    right = (unit[:, :1] * centred + unit[:, 1:] * np.stack([centred[:, 1], -centred[:, 0]], 1)).sum(0) / 2
+    down = np.array([-right[1], right[0]])
+    origin = points.mean(0) - (right + down) / 2
+    error = np.abs(origin + (unit[:, :1] + 0.5) * right + (unit[:, 1:] + 0.5) * down - points).max()
+    side = float(np.hypot(*right))
+    if side < 1 or error > SKEW * side:
+        raise BadOption("These four corners are not those of an upright or turned square.", hint)
+    origin_xy, right_xy, down_xy = ((float(x), float(y)) for x, y in (origin, right, down))
+    return Crop(origin_xy, right_xy, down_xy, resolution)
+
+
+def _plain_crop(picture: Picture, model: Model, selection: NDArray[np.float32] | None) -> Crop:
+    """The square around the selection, moved into the picture as far as it fits; without one the centre."""
+    width, height = picture.size_wh
+    generator = model.generator
+    if selection is None:
+        return centre_crop(width, height, generator.resolution, generator.margin)
+    rows, columns = (np.flatnonzero(selection.any(axis)) for axis in (1, 0))
+    ends = np.array([(columns[0], rows[0]), (columns[-1] + 1, rows[-1] + 1)], float)
+    side = min(float((ends[1] - ends[0]).max()) * SELECTION_GROWTH, float(max(width, height)))
+    room = np.array([width, height]) - side  # negative where the square is longer than the picture
+    origin = (ends.mean(0) - side / 2).clip(np.minimum(room, 0), np.maximum(room, 0))
+    return Crop((float(origin[0]), float(origin[1])), (side, 0.0), (0.0, side), generator.resolution, generator.margin)
+
+
+def _choose(faces: list[Face], selection: NDArray[np.float32] | None, pairs: Sequence[Pair]) -> tuple[Face, str]:
+    """The face that is meant, and in words why it is that one; `faces` come with the largest first."""
+    if selection is not None:
+        shares = [_share_selected(face, selection) for face in faces]
+        if max(shares) > 0:
+            return faces[int(np.argmax(shares))], "the one in the selection"
+    if pairs:
+        handles = np.array([handle for handle, _ in pairs], float)
+        inside = [((handles >= f.box_xyxy[:2]) & (handles <= f.box_xyxy[2:])).all(1).sum() for f in faces]
+        if max(inside) > 0:
+            return faces[int(np.argmax(inside))], "the one with the points"
+    return faces[0], "the largest"
+
+
+def _share_selected(face: Face, selection: NDArray[np.float32]) -> float:
+    """How much of a face is selected, 0 to 1."""
+    left, top, right, bottom = np.maximum(face.box_xyxy.round().astype(int), 0)
+    part = selection[top:bottom, left:right]
+    return float(part.mean()) if part.size else 0.0
+
+
+def _doubts(face: Face, crop: Crop) -> list[str]:
+    """Sentences about what makes a face hard for the model."""
+    doubts = []
+    if crop.side_px < COARSE_FACE * crop.resolution:
+        doubts.append(f"The face is small ({face.side_px:.0f} pixels), so there is little detail to keep.")
+    eye_to_eye = face.landmarks[1] - face.landmarks[0]
+    eyes = face.landmarks[:2].mean(0)
+    distance = float(np.hypot(*eye_to_eye))
+    aside = abs(float((face.landmarks[2] - eyes) @ eye_to_eye)) / max(distance, 1e-9) ** 2
+    if aside > PROFILE:
+        doubts.append("The face is seen from the side, which the model knows less well; the result may be rough.")
+    return doubts

@@ -20,6 +20,7 @@ from engine.inversion.forecast import Forecast
 from engine.inversion.losses import PyramidLoss, face_weight
 from engine.inversion.presets import DEFAULT_PRESET, Preset, find_preset
 from engine.inversion.project import Projection
+from engine.inversion.start import StartEncoder
 from engine.inversion.steps import InversionStep
 from engine.inversion.tuned import with_deltas
 from engine.inversion.tuning import PivotalTuning
@@ -103,9 +104,9 @@ def inverting(
     best: InversionStep | None = None
     done = 0
     with memory_guard(model.generator.w_mean.device):
-        loss = _loss(picture, model, crop)
+        target, weight = _what_is_seen(picture, model, crop)
         forecast = Forecast(model.generator, plan)
-        for step in _search(model, loss, plan):
+        for step in _search(model, target, weight, plan):
             done = step.step
             if not math.isfinite(step.loss):
                 break
@@ -118,10 +119,13 @@ def inverting(
     return Inversion(best.w_plus, crop, best.loss, done, time.perf_counter() - began, best.deltas)
 
 
-def _search(model: Model, loss: PyramidLoss, plan: Preset) -> Iterator[InversionStep]:
+def _search(model: Model, target: Tensor, weight: Tensor, plan: Preset) -> Iterator[InversionStep]:
     """Move the latent, then tune the weights around the best latent found."""
+    loss = PyramidLoss(target, weight)
+    encoder = StartEncoder.load(model.path, model.generator)
+    start = None if encoder is None else encoder(target, weight)
     pivot: InversionStep | None = None
-    for step in Projection(model.generator, loss).run(plan.latent, plan.steps):
+    for step in Projection(model.generator, loss).run(plan.latent, plan.steps, start):
         if step.exact and (pivot is None or step.loss < pivot.loss):
             pivot = step
         yield step
@@ -132,7 +136,12 @@ def _search(model: Model, loss: PyramidLoss, plan: Preset) -> Iterator[Inversion
         done += steps
 
 
-def _loss(picture: Picture, model: Model, crop: Crop) -> PyramidLoss:
+def _what_is_seen(picture: Picture, model: Model, crop: Crop) -> tuple[Tensor, Tensor]:
+    """The square as the model sees it, (1, 3, R, R), and how much its pixels count, (1, 1, R, R).
+
+    Raises:
+        InversionFailed: it shows nothing of the picture.
+    """
     like = model.generator.w_mean
     opaque = np.full(picture.rgb.shape[:2], 255, np.uint8) if picture.alpha is None else picture.alpha
     weight = torch.from_numpy(crop.extract(opaque).astype(np.float32) / 255)[None, None].to(like)
@@ -140,7 +149,7 @@ def _loss(picture: Picture, model: Model, crop: Crop) -> PyramidLoss:
         raise InversionFailed("The part that the model would see is empty.", "Choose a picture with something in it.")
     if model.info.aligned:
         weight = weight * face_weight(crop.resolution).to(like)
-    return PyramidLoss(to_tensor(crop.extract(picture.rgb)).to(like), weight)
+    return to_tensor(crop.extract(picture.rgb)).to(like), weight
 
 
 Step = TypeVar("Step")

@@ -45,15 +45,16 @@ class Projection:
         self._correction = 0.0  # of the estimated loss, so that it meets the measured one where the readout is fitted
         self._low = sum(size <= (self._readout_px or generator.resolution) for size in generator.layer_resolutions)
 
-    def run(self, steps: int, total: int) -> Iterator[InversionStep]:
-        """Yield `steps` states, from the mean latent on; the first and the last are exact.
+    def run(self, steps: int, total: int, start: Tensor | None = None) -> Iterator[InversionStep]:
+        """Yield `steps` states; the first and the last are exact.
 
         Args:
             steps: of this search.
             total: of the whole inversion, for the events.
+            start: whitened latent to begin at, (1, w_dim); None for the mean.
         """
         self._steps = steps
-        shared = torch.zeros(1, self._generator.w_dim, device=self._generator.w_mean.device)
+        shared = start if start is not None else torch.zeros(1, self._generator.w_dim).to(self._generator.w_mean)
         switch = round(steps * W_SHARE)
         yield from self._search("w", [shared], range(1, switch + 1), total)
         rows = shared.repeat(self._generator.num_ws, 1)
