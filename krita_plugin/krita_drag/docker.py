@@ -102,8 +102,10 @@ class DragDocker(DockWidget):
 
     @guarded
     def canvasChanged(self, canvas: Any) -> None:  # noqa: N802 Krita's name
-        """Krita calls this when another document, or none, comes to the front."""
-        self._follow_front()
+        """Krita calls this when another document, or none, comes to the front.
+
+        Not now: while a document closes, its view can still be found but is half gone, and to touch it is a crash.
+        """
         for delay_ms in SETTLE_MS:
             QtCore.QTimer.singleShot(delay_ms, self._follow_front)
 

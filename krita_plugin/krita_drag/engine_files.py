@@ -37,13 +37,6 @@ def engine_python(home: Path) -> Path:
     return python
 
 
-def installed_home(plugin: Path = Path(__file__).parent) -> Path | None:
-    """Return the data folder that the installer wrote beside the plugin; inside a sandbox it cannot be guessed."""
-    installed = _read_object(plugin / "installed.json")
-    home = installed.get("home") if installed else None
-    return Path(home) if isinstance(home, str) and Path(home).is_absolute() else None
-
-
 def clean_environment(environment: Mapping[str, str], home: Path) -> dict[str, str]:
     """Return the environment for the engine: this one without what Krita added for its own Python."""
     kept = {

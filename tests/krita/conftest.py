@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 from desktop import PROGRAMS, Desktop
 from krita_session import KritaSession, Profile, template_profile
+from plugin_session import PluginSession, install_engine, install_plugin
+
+from engine.models import ModelStore
 
 Start = Callable[..., KritaSession]
 
@@ -56,3 +59,46 @@ def start_krita(template: Profile, desktop: Desktop, tmp_path: Path) -> Iterator
             return stack.enter_context(KritaSession(folder, desktop, profile, **options))  # type: ignore[arg-type]
 
         yield start
+
+
+@pytest.fixture(scope="session")
+def models_folder(store: ModelStore) -> Path:
+    """The folder with the real face model."""
+    return store.root / "models"
+
+
+@pytest.fixture
+def open_plugin(start_krita: Start, tmp_path: Path, models_folder: Path) -> Iterator[Callable[..., PluginSession]]:
+    """A function that starts Krita with plugin and engine installed and a document open.
+
+    Keyword arguments: `document`; `settings`, choices of the user; `engine`, whether one is installed; `home`.
+    At the end each Krita is closed as an artist would, and must neither show a dialog nor crash.
+    """
+    sessions: list[PluginSession] = []
+
+    def start(
+        document: Path | None = None,
+        settings: dict[str, object] | None = None,
+        engine: bool = True,
+        home: Path | None = None,
+        **options: object,
+    ) -> PluginSession:
+        home = home or tmp_path / "krita-drag"
+        if engine and not home.exists():
+            install_engine(home, models_folder)
+        chosen = {"preset": "fast", **(settings or {})}
+        krita = start_krita(
+            prepare=lambda profile: install_plugin(profile, home, chosen),
+            document=document,
+            env={"KRITA_DRAG_HOME": str(home), "OMP_NUM_THREADS": "1"},
+            **options,
+        )
+        sessions.append(PluginSession(krita, home))
+        return sessions[-1]
+
+    yield start
+    for session in sessions:
+        if session.krita.running:
+            session.no_dialog()
+            assert session.krita.quit() == 0, session.krita.printed()
+        assert "Traceback" not in session.krita.printed(), session.krita.printed()

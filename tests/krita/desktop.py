@@ -76,13 +76,17 @@ class Desktop:
         """Press and release at a point of the screen."""
         self.xdotool("mousemove", *_pixel(xy), "sleep", 0.05, "mousedown", button, "sleep", 0.05, "mouseup", button)
 
-    def drag(self, path: Iterable[Sequence[float]], button: int = 1, pause_s: float = 0.02) -> None:
+    def drag(
+        self, path: Iterable[Sequence[float]], button: int = 1, pause_s: float = 0.02, modifiers: Sequence[str] = ()
+    ) -> None:
         """Press at the first point of the screen, move through the others, release at the last."""
         first, *others = path
-        words: list[object] = ["mousemove", *_pixel(first), "sleep", 0.05, "mousedown", button, "sleep", 0.05]
+        words: list[object] = [word for name in modifiers for word in ("keydown", name)]
+        words += ["mousemove", *_pixel(first), "sleep", 0.05, "mousedown", button, "sleep", 0.05]
         for point in others:
             words += ["mousemove", *_pixel(point), "sleep", pause_s]
-        self.xdotool(*words, "sleep", 0.05, "mouseup", button)
+        words += ["sleep", 0.05, "mouseup", button]
+        self.xdotool(*words, *(word for name in modifiers for word in ("keyup", name)))
 
     def key(self, *names: str) -> None:
         """Press and release keys, by their X names, such as `ctrl+z` or `Escape`."""

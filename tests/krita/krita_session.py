@@ -132,6 +132,11 @@ class KritaSession:
             shutil.rmtree(address.parent)
         return self
 
+    @property
+    def running(self) -> bool:
+        """Whether the process is there."""
+        return self.process is not None and self.process.poll() is None
+
     def run(self, code: str, timeout_s: float = 60, **given: object) -> Any:
         """Run Python on Krita's GUI thread and return its value (see probe/); `given` are names that it can use."""
         if self._socket is None:
@@ -179,7 +184,7 @@ class KritaSession:
     def close(self) -> None:
         """End Krita however it stands; its children in other sessions are left to themselves."""
         with contextlib.suppress(KritaError, subprocess.TimeoutExpired):
-            if self._socket is not None and self.process and self.process.poll() is None:
+            if self._socket is not None and self.running:
                 self.quit(timeout_s=20)
         self._disconnect()
         if self.process:

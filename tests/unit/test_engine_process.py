@@ -14,8 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from krita_drag.engine_files import clean_environment, installed_home, is_held, last_lines, read_connection
+from krita_drag.engine_files import clean_environment, is_held, last_lines, read_connection
 from krita_drag.engine_process import MOST_FAILURES, EngineProcess, EngineStatus, Phase
+from krita_drag.places import installed_home
 from krita_drag.wire.errors import NotInstalled, NotRunning
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the stand-in uses flock and /proc")

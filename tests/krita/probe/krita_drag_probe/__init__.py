@@ -7,6 +7,7 @@ An expression's value is the answer; statements answer with their variable `answ
 from __future__ import annotations
 
 import base64
+import faulthandler
 import json
 import os
 import sys
@@ -88,4 +89,5 @@ class Probe(Extension):
         read()
 
 
+faulthandler.enable()  # a crash leaves Python's side of it in Krita's output
 Krita.instance().addExtension(Probe(Krita.instance()))
