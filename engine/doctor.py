@@ -63,6 +63,7 @@ def diagnose() -> Diagnosis:
     found.sections["data"] = _attempt(_data, found.problems)
     if torch_works:
         found.sections["models"] = _attempt(_models, found.problems)
+    found.sections["engine"] = _attempt(_engine, found.problems)
     found.sections["krita"] = _krita()
     return found
 
@@ -152,6 +153,23 @@ def _models(problems: list[str]) -> Facts:
             facts[name] = "damaged"
             problems.append(str(error))
     return facts
+
+
+def _engine(problems: list[str]) -> Facts:
+    """Ask the engine of this user, if one runs."""
+    from engine.service.folder import default_folder, is_held
+    from engine.service.inquiry import ask_status
+
+    folder = default_folder()
+    if not is_held(folder):
+        return {"running": "no; Krita starts it, or `krita-drag serve`"}
+    status = ask_status(folder, wait_s=3)
+    devices = ", ".join(device.name for device in status.devices) or "not ready yet"
+    return {
+        "running": f"process {status.pid}, version {status.engine_version}, {status.uptime_s / 60:.1f} minutes",
+        "device": devices,
+        "work": f"{len(status.sessions)} sessions, {status.queue} requests, {status.memory_mb} MB",
+    }
 
 
 def _krita() -> Facts:

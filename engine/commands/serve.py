@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 import sys
 from pathlib import Path
 
@@ -39,7 +40,7 @@ def _say_ready(gateway: Gateway) -> None:
     try:
         print(f"engine ready at {gateway.endpoint}", flush=True)
     except OSError:
-        sys.stdout = None
+        sys.stdout = Path(os.devnull).open("w")
 
 
 def as_text(status: Status, folder: Path) -> str:
