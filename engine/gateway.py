@@ -18,15 +18,16 @@ from pathlib import Path
 from types import FrameType
 
 import zmq
+from krita_drag.keys import load_or_create
+from krita_drag.places import client_key_path
 from krita_drag.wire.messages import VERSION, Device, SessionEntry, Status
 from krita_drag.wire.vocabulary import SUSPEND_S
 
 from engine import __version__
 from engine.machine import resident_mb
-from engine.paths import data_dir
 from engine.service import front as front_module
 from engine.service import worker_link
-from engine.service.access import AllowList, load_or_make_keys
+from engine.service.access import AllowList
 from engine.service.desk import Desk
 from engine.service.dispatch import Dispatcher
 from engine.service.folder import ServiceFolder
@@ -83,8 +84,7 @@ class Gateway:
         self._stopping = False
         self._folder = ServiceFolder(settings.folder)
         open_journal(self._folder.root / "engine.log")
-        local, _ = load_or_make_keys(data_dir() / "keys" / "client.key")
-        self._allow_list = AllowList(self._folder.keys, local)
+        self._allow_list = AllowList(self._folder.keys, load_or_create(client_key_path()).public)
         self._context = zmq.Context()
         self._link = WorkerLink(self._context, self._folder.root, self._worker_settings())
         rooms = {front_module.DOMAIN: self._allow_list.admits, worker_link.DOMAIN: self._link.admits}
@@ -124,7 +124,7 @@ class Gateway:
         poller = zmq.Poller()
         for socket in (self._door.socket, self._front.socket, self._link.socket):
             poller.register(socket, zmq.POLLIN)
-        self._folder.announce(self.endpoint, self._allow_list.engine_keys[0], VERSION)
+        self._folder.announce(self.endpoint, self._allow_list.engine_keys.public, VERSION)
         _log.info("engine started", extra={"endpoint": self.endpoint, "version": __version__})
         on_ready()
         try:

@@ -40,7 +40,7 @@ def _say_ready(gateway: Gateway) -> None:
     try:
         print(f"engine ready at {gateway.endpoint}", flush=True)
     except OSError:
-        sys.stdout = Path(os.devnull).open("w")
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 (for as long as this process lives)
 
 
 def as_text(status: Status, folder: Path) -> str:

@@ -3,43 +3,14 @@
 from __future__ import annotations
 
 import logging
-import os
-import stat
 from pathlib import Path
 
-import zmq
-from krita_drag.wire.errors import PairingFailed, UnsafeKeyFile
+from krita_drag.keys import load_or_create
+from krita_drag.wire.errors import PairingFailed
 
-from engine.paths import storage_errors
-from engine.service.files import read_json, write_json
+from engine.service.files import read_json
 
 _log = logging.getLogger(__name__)
-
-Keys = tuple[str, str]  # public and secret, Z85 text
-
-
-def load_or_make_keys(path: Path) -> Keys:
-    """Read a key pair, made on first use.
-
-    Raises:
-        UnsafeKeyFile: others can read it, or it holds something else.
-        PermissionDenied, NoDiskSpace: it cannot be read or written.
-    """
-    with storage_errors(path):
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            public, secret = (key.decode("ascii") for key in zmq.curve_keypair())
-            write_json(path, {"public": public, "secret": secret})
-            return public, secret
-        status = path.stat()
-    if os.name == "posix" and (status.st_mode & 0o077 or status.st_uid != os.getuid()):
-        mode = stat.S_IMODE(status.st_mode)
-        raise UnsafeKeyFile(f"Others can read the key file {path} (mode {mode:03o}).", f"Run: chmod 600 {path}")
-    found = read_json(path) or {}
-    keys = found.get("public"), found.get("secret")
-    if not all(isinstance(key, str) and len(key) == 40 for key in keys):
-        raise UnsafeKeyFile(f"{path} does not hold a key.", "Delete it: a new one is made.")
-    return str(keys[0]), str(keys[1])
 
 
 class AllowList:
@@ -50,11 +21,11 @@ class AllowList:
         local: public key of the user who runs the engine; always allowed.
 
     Raises:
-        UnsafeKeyFile, PermissionDenied, NoDiskSpace: as `load_or_make_keys`.
+        UnsafeKeyFile, PermissionDenied, NoDiskSpace: the engine's key cannot be used.
     """
 
     def __init__(self, folder: Path, local: str) -> None:
-        self.engine_keys = load_or_make_keys(folder / "engine.key")
+        self.engine_keys = load_or_create(folder / "engine.key")
         self._path, self._local = folder / "clients.json", local
         self._names: dict[str, str] = {}
         self._read_at: int | None = None

@@ -24,6 +24,7 @@ from engine.paths import data_dir, storage_errors
 from engine.service.files import read_json, write_json
 
 CONNECTION = "connection.json"
+_TRIES, _TRY_EVERY_S = 10, 0.03
 
 
 def default_folder() -> Path:
@@ -72,7 +73,7 @@ class ServiceFolder:
             for folder in (self.root, self.sessions, self.keys):
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             _make_private(self.root)
-            lock = try_hold(self.root / "lock")
+            lock = _hold(self.root / "lock")
         if lock is None:
             raise AlreadyRunning(
                 f"Another engine already uses the folder {self.root}.",
@@ -132,6 +133,16 @@ def discard_session(folder: Path) -> None:
     with contextlib.suppress(OSError):
         folder.rename(doomed)
     shutil.rmtree(doomed, ignore_errors=True)
+
+
+def _hold(path: Path) -> IO[str] | None:
+    """Take a lock that others may hold for a moment, to see whether it is held."""
+    for _ in range(_TRIES):
+        lock = try_hold(path)
+        if lock is not None:
+            return lock
+        time.sleep(_TRY_EVERY_S)
+    return None
 
 
 def _make_private(folder: Path) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import zmq
+from krita_drag.keys import KeyPair
 from krita_drag.wire.codec import MAX_FRAME
 from krita_drag.wire.errors import AddressInUse
 
@@ -45,14 +46,14 @@ class Front:
 
     Args:
         context: of the gateway.
-        keys: public and secret key of the engine, Z85 text.
+        keys: of the engine.
         address: "HOST:PORT", or a host, which gets a port that is free.
 
     Raises:
         AddressInUse: it cannot listen there.
     """
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], keys: tuple[str, str], address: str) -> None:
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], keys: KeyPair, address: str) -> None:
         socket = self.socket = context.socket(zmq.ROUTER)
         socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
         socket.setsockopt(zmq.MAXMSGSIZE, MAX_FRAME)
@@ -60,7 +61,7 @@ class Front:
         socket.setsockopt(zmq.BACKLOG, _BACKLOG)
         socket.rcvhwm, socket.sndhwm, socket.linger = 0, _WAITING_PER_CLIENT, LINGER_MS
         socket.curve_server = True
-        socket.curve_publickey, socket.curve_secretkey = (key.encode("ascii") for key in keys)
+        socket.curve_publickey, socket.curve_secretkey = (key.encode("ascii") for key in (keys.public, keys.secret))
         socket.zap_domain = DOMAIN
         socket.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)  # without it, no doorkeeper means that everybody comes in
         if ":" in address:

@@ -7,13 +7,13 @@ import time
 from pathlib import Path
 
 import zmq
+from krita_drag.keys import load_or_create
+from krita_drag.places import client_key_path
 from krita_drag.wire.codec import decode, encode
 from krita_drag.wire.errors import NotPaired, NotRunning, ProtocolError
 from krita_drag.wire.messages import SPEAKS, AskStatus, Done, Hello, Status, new_id
 
 from engine import __version__
-from engine.paths import data_dir
-from engine.service.access import load_or_make_keys
 from engine.service.folder import is_held, read_connection
 
 _WAIT_S = 5.0
@@ -34,12 +34,12 @@ def ask_status(folder: Path, wait_s: float = _WAIT_S) -> Status:
     connection = read_connection(folder)
     if connection is None or not is_held(folder):
         raise NotRunning(f"No engine runs on the folder {folder}.", "Start one with `krita-drag serve`.")
-    public, secret = load_or_make_keys(data_dir() / "keys" / "client.key")
+    keys = load_or_create(client_key_path())
     context = zmq.Context()
     socket = context.socket(zmq.DEALER)
     try:
         socket.linger, socket.rcvhwm = 0, 0
-        socket.curve_publickey, socket.curve_secretkey = public.encode(), secret.encode()
+        socket.curve_publickey, socket.curve_secretkey = keys.public.encode(), keys.secret.encode()
         socket.curve_serverkey = connection["server_key"].encode()
         socket.connect(connection["endpoint"])
         return _converse(socket, time.monotonic() + wait_s)

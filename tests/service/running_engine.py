@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import zmq
+from krita_drag.keys import load_or_create
 from krita_drag.wire.codec import decode, encode
 from krita_drag.wire.messages import Ack, Credit, Hello, Live, Message, Open, Ping, Request, is_terminal, new_id
 from tiny_home import NAME
 
-from engine.service.access import load_or_make_keys
 from engine.service.folder import read_connection
 
 PATIENCE_S = 60.0  # a busy machine must not fail a test
@@ -159,7 +159,7 @@ class Talker:
 
     def __init__(self, engine: Engine, key_file: Path | None = None, endpoint: str | None = None) -> None:
         self.engine = engine
-        self.keys = load_or_make_keys(key_file or engine.home / "keys" / "client.key")
+        self.keys = load_or_create(key_file or engine.home / "keys" / "client.key")
         self._context = zmq.Context()
         self._endpoint = endpoint
         self.heard: list[Message] = []
@@ -172,7 +172,7 @@ class Talker:
         connection = self.engine.connection
         socket = self.socket = self._context.socket(zmq.DEALER)
         socket.linger, socket.rcvhwm = 0, 0
-        socket.curve_publickey, socket.curve_secretkey = (key.encode() for key in self.keys)
+        socket.curve_publickey, socket.curve_secretkey = (key.encode() for key in (self.keys.public, self.keys.secret))
         socket.curve_serverkey = connection["server_key"].encode()
         socket.connect(self._endpoint or connection["endpoint"])
         self.say(Hello("test", "1", 1, 1))

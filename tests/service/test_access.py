@@ -9,19 +9,18 @@ from pathlib import Path
 
 import pytest
 import zmq
+from krita_drag.keys import KeyPair, load_or_create
 from krita_drag.wire.codec import decode
 from krita_drag.wire.messages import AskStatus, Drag, Open, Render, Shutdown, new_id
 from running_engine import Engine, Talker, wait_for
 from tiny_home import NAME
-
-from engine.service.access import load_or_make_keys
 
 Dress = Callable[[zmq.Socket, Engine, Path], None]
 
 
 def pair_by_hand(engine: Engine, path: Path, name: str = "guest") -> Path:
     """Make a key and put it on the allow-list, as pairing does; returns its file."""
-    public, _ = load_or_make_keys(path)
+    public = load_or_create(path).public
     clients = engine.folder / "keys" / "clients.json"
     listed = json.loads(clients.read_text()) if clients.exists() else {}
     reads = len(engine.events("allow-list read"))
@@ -40,17 +39,17 @@ def plain(socket: zmq.Socket, engine: Engine, scratch: Path) -> None:
 
 
 def unknown_key(socket: zmq.Socket, engine: Engine, scratch: Path) -> None:
-    wear(socket, load_or_make_keys(scratch / "unknown.key"), engine.connection["server_key"])
+    wear(socket, load_or_create(scratch / "unknown.key"), engine.connection["server_key"])
 
 
 def wrong_server_key(socket: zmq.Socket, engine: Engine, scratch: Path) -> None:
-    own = load_or_make_keys(engine.home / "keys" / "client.key")
+    own = load_or_create(engine.home / "keys" / "client.key")
     wear(socket, own, zmq.curve_keypair()[0].decode())
 
 
 def stolen_public_key(socket: zmq.Socket, engine: Engine, scratch: Path) -> None:
-    public, _ = load_or_make_keys(engine.home / "keys" / "client.key")
-    wear(socket, (public, load_or_make_keys(scratch / "own.key")[1]), engine.connection["server_key"])
+    public = load_or_create(engine.home / "keys" / "client.key").public
+    wear(socket, KeyPair(public, load_or_create(scratch / "own.key").secret), engine.connection["server_key"])
 
 
 def revoked_key(socket: zmq.Socket, engine: Engine, scratch: Path) -> None:
@@ -61,11 +60,11 @@ def revoked_key(socket: zmq.Socket, engine: Engine, scratch: Path) -> None:
     reads = len(engine.events("allow-list read"))
     (engine.folder / "keys" / "clients.json").write_text("{}")
     wait_for(lambda: len(engine.events("allow-list read")) > reads, "the list to be read")
-    wear(socket, load_or_make_keys(path), engine.connection["server_key"])
+    wear(socket, load_or_create(path), engine.connection["server_key"])
 
 
-def wear(socket: zmq.Socket, keys: tuple[str, str], server: str) -> None:
-    socket.curve_publickey, socket.curve_secretkey = (key.encode() for key in keys)
+def wear(socket: zmq.Socket, keys: KeyPair, server: str) -> None:
+    socket.curve_publickey, socket.curve_secretkey = (key.encode() for key in (keys.public, keys.secret))
     socket.curve_serverkey = server.encode()
 
 
