@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from stylegan2.checkpoints.inert import shown
 from stylegan2.errors import CheckpointError
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -50,6 +51,6 @@ def assemble(build: Callable[[], Network], tensors: Mapping[str, Tensor]) -> Net
             raise CheckpointError(f"{name} has shape {have}, not {want}")
     superfluous = sorted(set(tensors) - set(needed))
     if superfluous:
-        raise CheckpointError(f"the tensor {superfluous[0]} has no place in this network")
+        raise CheckpointError(f"the tensor {shown(superfluous[0])} has no place in this network")
     network.load_state_dict(dict(tensors), assign=True)
     return network

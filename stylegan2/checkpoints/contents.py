@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from stylegan2.checkpoints.assemble import assemble
-from stylegan2.checkpoints.inert import Array, Budget, NumpyArray, TensorView
+from stylegan2.checkpoints.inert import Array, Budget, NumpyArray, TensorView, shown
 from stylegan2.checkpoints.sizes import discriminator_config, stylegan2_config
 from stylegan2.discriminator import Discriminator
 from stylegan2.errors import CheckpointError, UnsupportedCheckpoint
@@ -103,7 +103,7 @@ def as_float(name: str, array: Array) -> Tensor:
     """A tensor as float32, where it lies in the file if that can be."""
     values = array.values()
     if not values.dtype.is_floating_point:
-        raise CheckpointError(f"{name} holds {values.dtype}, not real numbers")
+        raise CheckpointError(f"{shown(name)} holds {values.dtype}, not real numbers")
     return values.float()
 
 

@@ -18,6 +18,8 @@ from torch import Tensor
 from stylegan2.errors import CheckpointError
 
 MAX_RANK = 8
+MAX_SHOWN = 120  # characters of a text in a message
+MAX_SETTING = 1000  # characters of a text in settings
 STEPS_PER_CHECK = 1024
 
 
@@ -29,6 +31,7 @@ class Limits:
         file_bytes: size of the file.
         steps: pickle instructions in all streams of the file.
         stack: values that wait in one stream.
+        text_bytes: one text; protocol 2 writes the bytes of tensors as texts.
         tensors: tensors and arrays described.
         elements: elements of one tensor.
         nodes: parts visited when networks and settings are read, each as often as it is referred to.
@@ -39,6 +42,7 @@ class Limits:
     file_bytes: int = 8 << 30
     steps: int = 500_000
     stack: int = 200_000
+    text_bytes: int = 64 << 20
     tensors: int = 20_000
     elements: int = 1 << 29
     nodes: int = 50_000
@@ -58,8 +62,8 @@ class Budget:
         # Views of the same bytes must not multiply the file; half-precision files become four bytes an element.
         self._bytes_left = 4 * file_bytes + (1 << 20)
 
-    def take_steps(self, steps: int, stack: int) -> None:
-        """Account for pickle instructions and the height of the stack."""
+    def take_steps(self, steps: int, stack: int = 0) -> None:
+        """Account for pickle instructions, or for as much work, and the height of the stack."""
         self._steps += steps
         if self._steps > self.limits.steps:
             raise CheckpointError(f"it takes more than {self.limits.steps:,} steps to read")
@@ -76,9 +80,13 @@ class Budget:
         elements = prod(shape)
         if elements > self.limits.elements:
             raise CheckpointError(f"a tensor of {elements:,} elements is beyond the limit of {self.limits.elements:,}")
-        self._bytes_left -= elements * item_bytes
+        self.take_bytes(elements * item_bytes)
+
+    def take_bytes(self, count: int) -> None:
+        """Account for memory that a tensor or text is going to need."""
+        self._bytes_left -= count
         if self._bytes_left < 0:
-            raise CheckpointError("its tensors are larger than a file of this size can hold")
+            raise CheckpointError("its tensors and texts are larger than a file of this size can hold")
 
     def take_node(self, depth: int) -> None:
         """Account for a part visited at `depth`."""
@@ -87,6 +95,15 @@ class Budget:
             raise CheckpointError("it refers to the same parts too many times")
         if depth > self.limits.depth:
             raise CheckpointError("its parts are nested too deeply")
+
+
+def shown(value: object) -> str:
+    """A value out of a file for a message: short, printable, and without a look into what may be endless."""
+    if isinstance(value, str):
+        return ascii(value[:MAX_SHOWN])[1:-1]
+    if value is None or isinstance(value, bool | int | float):
+        return str(value)
+    return f"a {type(value).__name__}"
 
 
 @dataclass(frozen=True)
@@ -168,14 +185,16 @@ Array = TensorView | NumpyArray
 def plain(value: object, budget: Budget, depth: int = 0) -> Any:
     """Copy settings out of a file as JSON values; what is none of those becomes its description in brackets."""
     budget.take_node(depth)
-    if value is None or isinstance(value, str | int | float | bool):
+    if isinstance(value, str):
+        return value[:MAX_SETTING]
+    if value is None or isinstance(value, int | float | bool):
         return value
     if isinstance(value, dict):
         return {str(key): plain(item, budget, depth + 1) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [plain(item, budget, depth + 1) for item in value]
     if isinstance(value, set | frozenset):
-        return sorted(str(item) for item in value)
+        return sorted(str(plain(item, budget, depth + 1)) for item in value)
     if isinstance(value, Instance):
         return f"<{value.class_name}>"
     return f"<{value.name}>" if isinstance(value, Global) else f"<{type(value).__name__}>"

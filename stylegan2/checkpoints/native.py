@@ -23,6 +23,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from stylegan2.checkpoints.assemble import assemble
+from stylegan2.checkpoints.inert import shown
 from stylegan2.checkpoints.sizes import mobile_config, stylegan2_config
 from stylegan2.errors import CheckpointError
 from stylegan2.generator import Generator, StyleGAN2Config, StyleGAN2Generator
@@ -84,13 +85,13 @@ def load(path: Path) -> Generator:
     if metadata.get("format") != FORMAT:
         raise CheckpointError("it is not a krita-drag model file")
     if metadata.get("version") != VERSION:
-        raise CheckpointError(f"it has version {metadata.get('version')} of the format, not {VERSION}")
+        raise CheckpointError(f"it has version {shown(metadata.get('version'))} of the format, not {VERSION}")
     kind = metadata.get("kind", "")
     if kind not in _BUILDERS:
-        raise CheckpointError(f"it holds a network of the unknown kind “{kind}”")
+        raise CheckpointError(f"it holds a network of the unknown kind “{shown(kind)}”")
     for name, tensor in tensors.items():
         if not tensor.is_floating_point():
-            raise CheckpointError(f"{name} holds {tensor.dtype}, not real numbers")
+            raise CheckpointError(f"{shown(name)} holds {tensor.dtype}, not real numbers")
     tensors = {name: tensor.float() for name, tensor in tensors.items()}
     w_mean, w_covariance = (tensors.pop(name, None) for name in _STATISTICS)
     generator = _BUILDERS[kind](tensors, _parse_config(metadata))
@@ -106,7 +107,9 @@ def _read(path: Path, with_tensors: bool) -> tuple[dict[str, str], dict[str, Ten
             names = list(file.keys()) if with_tensors else []
             return dict(file.metadata() or {}), {name: file.get_tensor(name) for name in names}
     except SafetensorError as error:
-        raise CheckpointError(f"it is not a safetensors file, or a part of it is missing ({error})") from error
+        raise CheckpointError(
+            f"it is not a safetensors file, or a part of it is missing ({shown(str(error))})"
+        ) from error
 
 
 def _parse_config(metadata: dict[str, str]) -> dict[str, Any]:
@@ -123,11 +126,11 @@ def _build_stylegan2(tensors: dict[str, Tensor], claimed: dict[str, Any]) -> Gen
     further = {name: claimed[name] for name in _NOT_IN_TENSORS if name in claimed}
     clamp = further.get("conv_clamp")
     if clamp is not None and not (_is_number(clamp) and clamp > 0):
-        raise CheckpointError(f"conv_clamp is {clamp!r}, not a positive number")
+        raise CheckpointError(f"conv_clamp is {shown(clamp)}, not a positive number")
     for name in ("fp16_resolution", "coarse_ws"):
         value = further.get(name, 0)
         if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-            raise CheckpointError(f"{name} is {value!r}, not a count")
+            raise CheckpointError(f"{name} is {shown(value)}, not a count")
     config = stylegan2_config(tensors, **further)
     _compare(config, claimed)
     return assemble(lambda: StyleGAN2Generator(config), tensors)
@@ -150,7 +153,7 @@ def _compare(config: StyleGAN2Config | MobileConfig, claimed: dict[str, Any]) ->
     measured = json.loads(json.dumps(asdict(config)))
     for name, value in measured.items():
         if name in claimed and claimed[name] != value:
-            raise CheckpointError(f"the metadata says {name} {claimed[name]}, the tensors say {value}")
+            raise CheckpointError(f"the metadata says {name} {shown(claimed[name])}, the tensors say {shown(value)}")
 
 
 def _check_shape(name: str, tensor: Tensor | None, want: tuple[int, ...]) -> None:

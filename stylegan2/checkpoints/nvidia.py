@@ -21,7 +21,7 @@ from stylegan2.checkpoints.contents import (
     build_generator,
     collect,
 )
-from stylegan2.checkpoints.inert import Array, Budget, Instance, TensorView, plain
+from stylegan2.checkpoints.inert import Array, Budget, Instance, TensorView, plain, shown
 from stylegan2.errors import CheckpointError, UnsupportedCheckpoint
 from stylegan2.generator import StyleGAN2Generator
 from stylegan2.ops import FIR_TAPS
@@ -67,12 +67,13 @@ def _describe(network: Instance | dict[str, Any], budget: Budget) -> StoredNetwo
     arrays: dict[str, Array] = {}
     attributes: Attributes = {}
     for path, module in _modules(network, "", budget, 0):
-        for name, value in _members(module, "_parameters") + _members(module, "_buffers"):
+        for name, value in [*_members(module, "_parameters", budget), *_members(module, "_buffers", budget)]:
             if isinstance(value, TensorView):
                 arrays[path + name] = value
-        attributes |= {
-            path + str(name): value for name, value in module.items() if isinstance(value, str | int | float | bool)
-        }
+        for name, value in module.items():
+            budget.take_node(0)
+            if isinstance(value, str | int | float | bool):
+                attributes[f"{path}{name}"] = value
     state = network.state or {}
     arguments = plain(state.get("_init_kwargs") or {}, budget)
     positional = state.get("_init_args") or ()
@@ -92,18 +93,22 @@ def _modules(module: object, path: str, budget: Budget, depth: int) -> Iterator[
     """A network and all modules in it, each as its path (ending in a dot) and its `__dict__`."""
     budget.take_node(depth)
     if not isinstance(module, Instance) or not isinstance(module.state, dict):
-        raise CheckpointError(f"{path or 'a network in it'} is no network")
+        raise CheckpointError(f"{shown(path) or 'a network in it'} is no network")
     yield path, module.state
-    for name, child in _members(module.state, "_modules"):
+    for name, child in _members(module.state, "_modules", budget):
         if child is not None:
             yield from _modules(child, f"{path}{name}.", budget, depth + 1)
 
 
-def _members(state: dict[str, Any], kind: str) -> list[tuple[str, object]]:
+def _members(state: dict[str, Any], kind: str, budget: Budget) -> Iterator[tuple[str, object]]:
     members = state.get(kind) or {}
-    if not isinstance(members, dict) or not all(isinstance(name, str) for name in members):
+    if not isinstance(members, dict):
         raise CheckpointError(f"a module in it has strange {kind}")
-    return list(members.items())
+    for name, member in members.items():
+        budget.take_node(0)
+        if not isinstance(name, str):
+            raise CheckpointError(f"a module in it has strange {kind}")
+        yield name, member
 
 
 def _build_generator(arrays: dict[str, Array], attributes: Attributes, arguments: dict[str, Any]) -> StyleGAN2Generator:
@@ -125,7 +130,7 @@ def _build_generator(arrays: dict[str, Array], attributes: Attributes, arguments
     for argument, attribute in _TOLD.items():
         said, measured = arguments.get(argument), getattr(generator.config, attribute)
         if said is not None and said != measured:
-            raise CheckpointError(f"its arguments say {argument} {said}, its tensors say {measured}")
+            raise CheckpointError(f"its arguments say {argument} {shown(said)}, its tensors say {measured}")
     return generator
 
 
@@ -135,7 +140,7 @@ def _build_discriminator(arrays: dict[str, Array], attributes: Attributes, argum
     clamps = {value for name, value in attributes.items() if name.endswith(".conv_clamp")}
     group_size = attributes.get("b4.mbstd.group_size", 4)
     if not isinstance(group_size, int) or isinstance(group_size, bool) or group_size < 1:
-        raise CheckpointError(f"the group size of its discriminator is {group_size!r}")
+        raise CheckpointError(f"the group size of its discriminator is {shown(group_size)}")
     return build_discriminator(tensors, _only(clamps), group_size)
 
 
@@ -148,7 +153,7 @@ def _check_layers(arrays: dict[str, Array], attributes: Attributes) -> None:
     for name, value in attributes.items():
         last = name.rpartition(".")[2]
         if last == "activation" and value not in ("lrelu", "linear"):
-            raise UnsupportedCheckpoint(f"its layer {name} is {value!r}, which is not supported")
+            raise UnsupportedCheckpoint(f"its layer {shown(name)} is {shown(value)}, which is not supported")
     filters = [array for name, array in arrays.items() if name.endswith("resample_filter") and 0 not in array.shape]
     taps = torch.tensor(FIR_TAPS)
     expected = torch.outer(taps, taps) / taps.sum() ** 2
@@ -180,5 +185,5 @@ def _only(values: set[Any]) -> float | None:
 
 def _positive(name: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
-        raise CheckpointError(f"{name} in it is {value!r}, not a positive number")
+        raise CheckpointError(f"{name} in it is {shown(value)}, not a positive number")
     return float(value)

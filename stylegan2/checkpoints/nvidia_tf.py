@@ -23,7 +23,7 @@ from stylegan2.checkpoints.contents import (
     build_discriminator,
     build_generator,
 )
-from stylegan2.checkpoints.inert import Array, Budget, Instance, NumpyArray, NumpyType, plain
+from stylegan2.checkpoints.inert import Array, Budget, Instance, NumpyArray, NumpyType, plain, shown
 from stylegan2.checkpoints.pickle_names import TENSORFLOW_NETWORK
 from stylegan2.discriminator import Discriminator
 from stylegan2.errors import CheckpointError, UnsupportedCheckpoint
@@ -116,26 +116,27 @@ def _describe(role: str, network: Instance, budget: Budget) -> StoredNetwork:
         build = lambda: _build_discriminator(arrays, settings)  # noqa: E731
     else:
         build = lambda: _build_generator(arrays, settings)  # noqa: E731
-    return StoredNetwork(str(state.get("name", role)), settings, arrays, build)
+    return StoredNetwork(shown(state.get("name", role)), settings, arrays, build)
 
 
 def _variables(network: object, path: str, budget: Budget, depth: int) -> Iterator[tuple[str, Array]]:
     """The variables of a network and of those in it, by path."""
     budget.take_node(depth)
     if not isinstance(network, Instance) or not _is_network(network) or network.state is None:
-        raise CheckpointError(f"{path or 'a part of it'} is no network")
+        raise CheckpointError(f"{shown(path) or 'a part of it'} is no network")
     variables, components = network.state.get("variables") or [], network.state.get("components") or {}
     if not isinstance(variables, list | tuple) or not isinstance(components, dict):
-        raise CheckpointError(f"{path or 'a network in it'} is not put together as a network")
+        raise CheckpointError(f"{shown(path) or 'a network in it'} is not put together as a network")
     for pair in variables:
+        budget.take_node(depth)
         if not (isinstance(pair, tuple | list) and len(pair) == 2 and isinstance(pair[0], str)):
-            raise CheckpointError(f"a variable of {path or 'a network in it'} has no name or no value")
+            raise CheckpointError(f"a variable of {shown(path) or 'a network in it'} has no name or no value")
         name, value = pair
         if isinstance(value, float | int):  # TensorFlow's scalars
             data = memoryview(bytearray(struct.pack("<d", value)))
             value = NumpyArray((), NumpyType("f8"), False, data)
         if not isinstance(value, NumpyArray):
-            raise CheckpointError(f"the variable {path}{name} is no array")
+            raise CheckpointError(f"the variable {shown(path + name)} is no array")
         yield path + name, value
     for name, component in components.items():
         yield from _variables(component, f"{path}{name}/", budget, depth + 1)
@@ -149,10 +150,10 @@ def _build_generator(arrays: dict[str, Array], settings: dict[str, Any]) -> Styl
     w_mean = tensors.pop("w_mean", None)
     clamp = settings.get("conv_clamp")
     if clamp is not None and (isinstance(clamp, bool) or not isinstance(clamp, int | float) or not clamp > 0):
-        raise CheckpointError(f"conv_clamp in it is {clamp!r}, not a positive number")
+        raise CheckpointError(f"conv_clamp in it is {shown(clamp)}, not a positive number")
     rate = settings.get("mapping_lrmul") or 0.01
     if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < 1e6:
-        raise CheckpointError(f"mapping_lrmul in it is {rate!r}, not a positive number")
+        raise CheckpointError(f"mapping_lrmul in it is {shown(rate)}, not a positive number")
     return build_generator(
         tensors, w_mean, conv_clamp=clamp, fp16_resolution=4 if clamp is not None else 0, mapping_rate=float(rate)
     )
@@ -162,7 +163,7 @@ def _build_discriminator(arrays: dict[str, Array], settings: dict[str, Any]) -> 
     _check_settings(settings)
     group_size = settings.get("mbstd_group_size") or 4
     if not isinstance(group_size, int) or group_size < 1:
-        raise CheckpointError(f"the group size of its discriminator is {group_size!r}")
+        raise CheckpointError(f"the group size of its discriminator is {shown(group_size)}")
     return build_discriminator(
         _translate(arrays, _discriminator_name, _resolution(settings, arrays)), settings.get("conv_clamp"), group_size
     )
@@ -171,7 +172,7 @@ def _build_discriminator(arrays: dict[str, Array], settings: dict[str, Any]) -> 
 def _check_settings(settings: dict[str, Any]) -> None:
     for name, allowed in _SETTINGS.items():
         if settings.get(name) is not None and settings[name] not in allowed:
-            raise UnsupportedCheckpoint(f"its setting {name} is {str(settings[name])[:80]}, which is not supported")
+            raise UnsupportedCheckpoint(f"its setting {name} is {shown(settings[name])}, which is not supported")
 
 
 def _resolution(settings: dict[str, Any], arrays: dict[str, Array]) -> int:
@@ -180,7 +181,7 @@ def _resolution(settings: dict[str, Any], arrays: dict[str, Array]) -> int:
     largest = max(found, default=0)
     said = settings.get("resolution", largest)
     if said != largest:
-        raise CheckpointError(f"its settings say {said} px, its variables say {largest} px")
+        raise CheckpointError(f"its settings say {shown(said)} px, its variables say {largest} px")
     return largest
 
 
@@ -198,13 +199,13 @@ def _translate(
             name = name.replace(match[0], f"{resolution}x{resolution}/{match[1]}")
         found = rename(name)
         if found is None:
-            raise UnsupportedCheckpoint(f"it has a variable {ascii(name[:120])[1:-1]} that StyleGAN2 does not have")
+            raise UnsupportedCheckpoint(f"it has a variable {shown(name)} that StyleGAN2 does not have")
         ours, change = found
         values = as_float(name, array)
         try:
             tensors[ours] = change(values)
         except (RuntimeError, IndexError, ValueError) as error:
-            raise CheckpointError(f"{name} has the shape {array.shape}, which does not fit") from error
+            raise CheckpointError(f"{shown(name)} has the shape {array.shape}, which does not fit") from error
     return tensors
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import pickle as op  # for the codes of its instructions, nothing else
 import pickletools
 import struct
+import sys
 from collections.abc import Callable
 from itertools import count
 
@@ -20,6 +21,7 @@ from stylegan2.errors import CheckpointError, UnsafeCheckpoint
 
 MAX_INTEGER_BYTES = 64
 MAX_NAME_BYTES = 1024
+LONG_TEXT = 1024  # bytes; shorter ones are limited by the instructions
 MAX_PROTOCOL = 5
 _MARK = object()
 
@@ -140,10 +142,15 @@ class PickleMachine:
 
     def _push_text(self, form: str) -> None:
         raw = self._reader.take(self._reader.number(form))
+        if len(raw) > self._budget.limits.text_bytes:
+            raise CheckpointError(f"a text in it has {len(raw):,} bytes")
         try:
-            self._push(str(raw, "utf-8", "surrogatepass"))
+            text = str(raw, "utf-8", "surrogatepass")
         except UnicodeDecodeError as error:
             raise CheckpointError("a text in it is garbled") from error
+        if len(raw) > LONG_TEXT:
+            self._budget.take_bytes(sys.getsizeof(text))  # up to four bytes for each in the file
+        self._push(text)
 
     def _push_bytes(self, form: str) -> None:
         self._push(self._reader.take(self._reader.number(form)))

@@ -14,7 +14,17 @@ from typing import Any
 
 import torch
 
-from stylegan2.checkpoints.inert import MAX_RANK, Budget, Global, Instance, NumpyArray, NumpyType, Storage, TensorView
+from stylegan2.checkpoints.inert import (
+    MAX_RANK,
+    Budget,
+    Global,
+    Instance,
+    NumpyArray,
+    NumpyType,
+    Storage,
+    TensorView,
+    shown,
+)
 from stylegan2.errors import CheckpointError, UnsafeCheckpoint, UnsupportedCheckpoint
 
 PERSISTENCE = "torch_utils.persistence._reconstruct_persistent_obj"
@@ -37,6 +47,7 @@ _LABELS = {TENSORFLOW_NETWORK, "argparse.Namespace"}
 _MODULE_CLASS = re.compile(r"(torch\.nn\.modules|training)\.[a-z0-9_]+\.[A-Za-z0-9_]+")  # only ever a label
 _NUMPY_CODE = re.compile(r"[<>|=]?(f2|f4|f8|i1|i2|i4|i8|u1|u2|u4|u8|b1|c8|c16)")
 _META_FIELDS = {"type", "version", "module_src", "class_name", "state"}
+MAX_KEY = 256  # characters
 _KEY_TYPES = (str, int, float, bool, bytes, type(None))
 
 
@@ -44,6 +55,8 @@ def checked_key(key: object) -> Any:
     """Return a key for a dict or set, which must be of a type that hashes without surprises."""
     if type(key) not in _KEY_TYPES:
         raise UnsafeCheckpoint(f"it uses a {type(key).__name__} as a key")
+    if isinstance(key, str | bytes) and len(key) > MAX_KEY:
+        raise CheckpointError(f"it uses {len(key):,} characters as a key")
     return key
 
 
@@ -74,7 +87,7 @@ class Names:
         full = f"{module}.{name}"
         if full in _KNOWN or _MODULE_CLASS.fullmatch(full):
             return Global(full)
-        raise UnsafeCheckpoint(f"it names {ascii(full[:120])[1:-1]}, which no model needs")
+        raise UnsafeCheckpoint(f"it names {shown(full)}, which no model needs")
 
     def call(self, function: object, arguments: object) -> object:
         """Answer for a function that the file wants to call."""
@@ -124,26 +137,31 @@ class Names:
     # What the callable names do
 
     def _dict(self, pairs: object = ()) -> dict[Any, Any]:
-        if not isinstance(pairs, list | tuple) or any(not isinstance(p, list | tuple) or len(p) != 2 for p in pairs):
+        if not isinstance(pairs, list | tuple):
+            raise CheckpointError("a dict in it is not made of pairs")
+        self._budget.take_steps(len(pairs))
+        if any(not isinstance(pair, list | tuple) or len(pair) != 2 for pair in pairs):
             raise CheckpointError("a dict in it is not made of pairs")
         return {checked_key(key): value for key, value in pairs}
 
     def _set(self, items: object = ()) -> set[Any]:
         if not isinstance(items, list | tuple):
             raise CheckpointError("a set in it is not made of a list")
+        self._budget.take_steps(len(items))
         return {checked_key(item) for item in items}
 
     def _encode(self, text: object, encoding: object) -> memoryview:
         """Bytes as protocol 2 writes them, in the same form as those that later protocols write."""
         if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
             raise UnsafeCheckpoint("it uses _codecs.encode for something other than bytes")
+        self._budget.take_bytes(len(text))
         try:
             return memoryview(bytearray(text.encode("latin1")))
         except UnicodeEncodeError as error:
             raise CheckpointError("bytes in it are garbled") from error
 
     def _size(self, sides: object = ()) -> tuple[int, ...]:
-        return _sizes(tuple(sides) if isinstance(sides, list) else sides)
+        return _sizes(tuple(sides[: MAX_RANK + 1]) if isinstance(sides, list) else sides)
 
     def _persistent_object(self, meta: object) -> Instance:
         """One of NVIDIA's networks; its source code in `module_src` is text that nobody looks at."""
@@ -156,9 +174,9 @@ class Names:
             )
         version, name, state = meta.get("version"), meta.get("class_name"), meta.get("state")
         if type(version) is not int or not 1 <= version <= PERSISTENCE_VERSION:
-            raise UnsupportedCheckpoint(f"its persistent objects have the unknown version {version}")
+            raise UnsupportedCheckpoint(f"its persistent objects have the unknown version {shown(version)}")
         if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z_]\w{0,99}", name, re.ASCII):
-            raise UnsafeCheckpoint(f"a persistent object in it has the class name {ascii(name)[:120]}")
+            raise UnsafeCheckpoint(f"a persistent object in it has the class name {shown(name)}")
         if not isinstance(state, dict) or not isinstance(meta.get("module_src"), str):
             raise CheckpointError("a persistent object in it is not complete")
         return Instance(f"persistent:{name}", state)
@@ -198,7 +216,7 @@ class Names:
 
     def _numpy_type(self, code: object, *flags: object) -> NumpyType:
         if not isinstance(code, str) or not _NUMPY_CODE.fullmatch(code):
-            raise UnsafeCheckpoint(f"it uses the numpy type {ascii(code)[:40]}, which no model needs")
+            raise UnsafeCheckpoint(f"it uses the numpy type {shown(code)}, which no model needs")
         return NumpyType(code.lstrip("<>|="))
 
     def _set_numpy_type(self, target: NumpyType, state: tuple[object, ...]) -> None:

@@ -21,7 +21,7 @@ from stylegan2.checkpoints.contents import (
     build_generator,
     collect,
 )
-from stylegan2.checkpoints.inert import Array, Budget, Instance, NumpyArray, TensorView, plain
+from stylegan2.checkpoints.inert import Array, Budget, Instance, NumpyArray, TensorView, plain, shown
 from stylegan2.discriminator import Discriminator
 from stylegan2.errors import UnsupportedCheckpoint
 from stylegan2.generator import StyleGAN2Generator
@@ -99,7 +99,7 @@ def _generator_name(name: str) -> str:
             place = _convolution(int(conv) if conv is not None else -1)
         if end in _CONVOLUTION:
             return f"synthesis_network.{place}.{_CONVOLUTION[end]}"
-    raise UnsupportedCheckpoint(f"its generator has a tensor {ascii(name[:120])[1:-1]} that StyleGAN2 does not have")
+    raise UnsupportedCheckpoint(f"its generator has a tensor {shown(name)} that StyleGAN2 does not have")
 
 
 def _convolution(number: int) -> str:
@@ -141,6 +141,4 @@ def _discriminator_name(name: str, resolution: int) -> str:
     start, _, end = name.rpartition(".")
     if start in _EPILOGUE and end in ("weight", "bias"):
         return f"b4.{_EPILOGUE[start]}.{end}"
-    raise UnsupportedCheckpoint(
-        f"its discriminator has a tensor {ascii(name[:120])[1:-1]} that StyleGAN2 does not have"
-    )
+    raise UnsupportedCheckpoint(f"its discriminator has a tensor {shown(name)} that StyleGAN2 does not have")

@@ -33,7 +33,7 @@ def stylegan2_config(
     prefix = "synthesis_network."
     resolutions = _numbers(tensors, r"synthesis_network\.b(\d{1,5})\.conv1\.weight")
     if not resolutions or resolutions != [4 << i for i in range(len(resolutions))]:
-        raise CheckpointError(f"the blocks of the synthesis network are at {resolutions}, not 4, 8, 16, …")
+        raise CheckpointError(f"the blocks of the synthesis network are at {resolutions[:16]}, not 4, 8, 16, …")
     if resolutions[-1] > MAX_RESOLUTION:
         raise CheckpointError(f"pictures of {resolutions[-1]} px are beyond the limit of {MAX_RESOLUTION}")
     w_dim = _shape(tensors, f"{prefix}b4.conv1.affine.weight", 2)[1]
@@ -74,7 +74,7 @@ def discriminator_config(tensors: Tensors, conv_clamp: float | None = None, grou
     """
     resolutions = _numbers(tensors, r"b(\d{1,5})\.conv0\.weight")
     if not resolutions or resolutions != [8 << i for i in range(len(resolutions))] or resolutions[-1] > MAX_RESOLUTION:
-        raise CheckpointError(f"the blocks of the discriminator are at {resolutions}, not 8, 16, …")
+        raise CheckpointError(f"the blocks of the discriminator are at {resolutions[:16]}, not 8, 16, …")
     c_dim = cmap_dim = 0
     if "mapping.embed.weight" in tensors:
         cmap_dim, c_dim = _shape(tensors, "mapping.embed.weight", 2)
@@ -136,7 +136,7 @@ def _count(tensors: Tensors, pattern: str) -> int:
     """How many layers there are, numbered from 0 without a gap."""
     numbers = _numbers(tensors, pattern)
     if not numbers or numbers != list(range(len(numbers))):
-        raise CheckpointError(f"the layers {pattern} are numbered {numbers}, not 0, 1, 2, …")
+        raise CheckpointError(f"the layers {pattern} are numbered {numbers[:16]}, not 0, 1, 2, …")
     return len(numbers)
 
 

@@ -11,7 +11,7 @@ import zipfile
 
 import torch
 
-from stylegan2.checkpoints.inert import Budget, Storage
+from stylegan2.checkpoints.inert import Budget, Storage, shown
 from stylegan2.checkpoints.pickle_machine import PickleMachine, Reader
 from stylegan2.checkpoints.pickle_names import Names
 from stylegan2.errors import CheckpointError, UnsafeCheckpoint, UnsupportedCheckpoint
@@ -72,7 +72,7 @@ def read_zip(data: memoryview, budget: Budget) -> object:
     root = roots[0]
     code = next((name for name in members if name.startswith(f"{root}code/") or name == f"{root}constants.pkl"), None)
     if code is not None:
-        raise UnsafeCheckpoint(f"it is a TorchScript archive, with code in {ascii(code)[1:-1][:120]}")
+        raise UnsafeCheckpoint(f"it is a TorchScript archive, with code in {shown(code)}")
     if bytes(members.get(f"{root}byteorder", b"little")) != b"little":
         raise UnsupportedCheckpoint("it was written on a big-endian machine")
     storages: dict[str, Storage] = {}
@@ -81,9 +81,7 @@ def read_zip(data: memoryview, budget: Budget) -> object:
         if key not in storages:
             member = members.get(f"{root}data/{key}")
             if member is None or len(member) != length * dtype.itemsize:
-                raise CheckpointError(
-                    f"the storage {ascii(key)[:40]} of {length:,} elements is missing or of another size"
-                )
+                raise CheckpointError(f"the storage {shown(key)} of {length:,} elements is missing or of another size")
             storages[key] = Storage(dtype, length, member)
         _check_same(storages[key], dtype, length)
         return storages[key]
@@ -115,7 +113,7 @@ def _members(data: memoryview, budget: Budget) -> dict[str, memoryview]:
     members: dict[str, memoryview] = {}
     for entry in entries:
         if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1 or entry.filename in members:
-            raise UnsafeCheckpoint(f"its member {ascii(entry.filename)[:120]} is compressed, encrypted or double")
+            raise UnsafeCheckpoint(f"its member {shown(entry.filename)} is compressed, encrypted or double")
         members[entry.filename] = _content(data, entry)
     return members
 
@@ -128,7 +126,7 @@ def _content(data: memoryview, entry: zipfile.ZipInfo) -> memoryview:
         content = data[start : start + entry.file_size]
         if magic == ZIP_MAGIC and len(content) == entry.file_size:
             return content
-    raise CheckpointError(f"its member {ascii(entry.filename)[:120]} is cut off")
+    raise CheckpointError(f"its member {shown(entry.filename)} is cut off")
 
 
 class _Slices(io.RawIOBase):

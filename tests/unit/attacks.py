@@ -225,8 +225,8 @@ def _lying_tensors() -> Iterator[Attack]:
         "larger than a file|bytes that it claims",
     )
     yield "numpy lies, small", file(_array(items(number(100)), b"1234")), "bytes that it claims"
-    yield "numpy objects", file(call("numpy.dtype", text("O8"), b"\x89", b"\x88")), "'O8'"
-    yield "numpy structures", file(call("numpy.dtype", text("V8"), b"\x89", b"\x88")), "'V8'"
+    yield "numpy objects", file(call("numpy.dtype", text("O8"), b"\x89", b"\x88")), "type O8,"
+    yield "numpy structures", file(call("numpy.dtype", text("V8"), b"\x89", b"\x88")), "type V8,"
     fields = items(number(3), text("<"), b"N", items(text("x")), b"}", number(-1), number(-1), number(0))
     yield "numpy fields", file(call("numpy.dtype", text("f4")) + fields + b"b"), "structured"
 
@@ -257,10 +257,43 @@ def _exhausting() -> Iterator[Attack]:
     laughs = b"]q\x00" + b"".join(b"0](h" + bytes([k, 104, k]) + b"eq" + bytes([k + 1]) for k in range(60))
     yield "billion laughs", file(entries(G_ema=persistent(), x=laughs)), "too many times"
     yield "laughs as arguments", model(persistent(entries(_init_kwargs=entries(a=laughs)))), "too many times"
+    yield from _multiplying(laughs)
     itself = b"}q\x05(" + text("G_ema") + b"h\x05u"
     yield "dict in itself", model(itself), "holds no StyleGAN2"
     module = persistent(entries(_modules=b"}q\x06(" + text("a") + persistent(entries(_modules=b"h\x06")) + b"u"))
     yield "module in itself", model(module), "nested too deeply"
+
+
+def _multiplying(laughs: bytes) -> Iterator[Attack]:
+    """What is small in the file and large wherever it is copied, joined or shown."""
+    again = b"0h\x01h\x02h\x03\x86R" * 100_000
+    encode = name("_codecs.encode") + b"q\x010" + text("a" * MIB) + b"q\x020" + text("latin1") + b"q\x03"
+    yield "encode again", file(encode + again), "larger than a file"
+    pairs = b"](" + b"".join(number(i) + b"N\x86" for i in range(10_000)) + b"eq\x020"
+    for kind, member in (("dict", "collections.OrderedDict"), ("set", "builtins.set")):
+        values = pairs if kind == "dict" else pairs.replace(b"N\x86", b"")
+        yield f"{kind} again", file(name(member) + b"q\x010" + values + b"h\x01h\x02\x85R0" * 10_000), "steps to read"
+    meta = entries(type=text("class"), version=laughs, module_src=text(""), class_name=text("A"), state=b"}")
+    known = "torch_utils.persistence._reconstruct_persistent_obj"
+    yield "laughs as a version", model(call(known, meta)), "unknown version a list"
+    yield "laughs as a class", model(call(known, meta.replace(laughs, number(6)).replace(text("A"), laughs))), "a list"
+    yield "laughs as a type", file(call("numpy.dtype", laughs)), "numpy type a list"
+    network = name("dnnlib.tflib.network.Network") + b")\x81" + entries(version=number(4), name=laughs) + b"b"
+    yield "laughs as a name", file(network + b"NN\x87"), "holds no StyleGAN2"
+    yield "laughs as three names", file(network + b"q\xffh\xffh\xff\x87"), "another kind than StyleGAN2"
+    yield "long key", file(b"}" + text("a" * 1000) + b"Ns"), "1,000 characters as a key"
+    many = b"".join(text(f"a{i}") + number(i) for i in range(3000))
+    child = persistent(b"}(" + many + text("_modules") + b"}u") + b"q\xff0"
+    children = b"}(" + b"".join(text(f"m{i}") + b"h\xff" for i in range(3000)) + b"u"
+    yield "attributes again", file(child + entries(G_ema=persistent(entries(_modules=children)))), "too many times"
+    variables = b"](" + b"".join(text(f"v{i}") + b"G" + bytes(8) + b"\x86" for i in range(3000)) + b"e"
+    part = name("dnnlib.tflib.network.Network") + b")\x81" + entries(variables=variables) + b"bq\xff0"
+    whole = name("dnnlib.tflib.network.Network") + b")\x81" + entries(components=children) + b"b"
+    yield "variables again", file(part + whole + b"q\xfeh\xfeh\xfe\x87"), "too many times"
+    settings = b"](" + text("a" * MIB) + b"q\x01" + b"h\x01" * 20_000 + b"e"
+    yield "long settings", file(entries(x=settings, G_ema=persistent())), "blocks of the discriminator"
+    escape = persistent(entries(_modules=entries(a=persistent(entries(activation=text("\x1b[2J" + "b" * 10_000))))))
+    yield "escape sequence", model(escape), r"x1b\[2Jb+"
 
 
 def _odd_values() -> Iterator[Attack]:

@@ -51,12 +51,13 @@ def test_attack_is_refused(name: str, canary: Path, tmp_path: Path) -> None:
     path.write_bytes(content)
     tracemalloc.start()
     try:
-        with pytest.raises(CheckpointError, match=pattern):
+        with pytest.raises(CheckpointError, match=pattern) as caught:
             open_checkpoint(path).generator()
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
     assert not canary.exists()
+    assert str(caught.value).isprintable() and len(str(caught.value)) < 400
     assert peak < 150 * MIB  # the machine's own limits hold before those of the operating system
 
 
@@ -89,6 +90,7 @@ def test_reading_genuine_files_does_nothing_else(make: object, tmp_path: Path) -
         (Limits(file_bytes=1000), "bytes; the limit is 1,000"),
         (Limits(steps=1000), "more than 1,000 steps"),
         (Limits(stack=1), "more than 1 values"),
+        (Limits(text_bytes=10), "a text in it has"),
         (Limits(tensors=10), "more than 10 tensors"),
         (Limits(elements=100), "beyond the limit of 100"),
         (Limits(nodes=10), "too many times"),
