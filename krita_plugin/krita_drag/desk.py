@@ -97,7 +97,6 @@ class Desk(QtCore.QObject):
             if not edit.document.is_open(documents):
                 del self._edits[key]
                 edit.close()
-                edit.deleteLater()
         self.changed.emit()
 
     def close(self) -> None:
