@@ -32,13 +32,13 @@ class SmallEngine:
     Attributes:
         said: all messages of clients, in order.
         script: what to do with a message.
-        deaf: whether it neither reads nor answers.
         epoch: as in `welcome`.
     """
 
     def __init__(self, keys: KeyPair, allowed: list[str], script: Script = nothing, port: int = 0) -> None:
         self.said: list[Message] = []
-        self.script, self.deaf, self.epoch = script, False, new_id()
+        self.script, self.epoch = script, new_id()
+        self._deaf, self._is_deaf = False, threading.Event()
         self.proto = 1
         self._stopping = False
         self._context = zmq.Context()
@@ -71,6 +71,15 @@ class SmallEngine:
         """Return what clients have said of one type."""
         return [message for message in self.said if isinstance(message, kind)]
 
+    def go_deaf(self) -> None:
+        """Neither read nor answer from here on."""
+        self._deaf = True
+        self._is_deaf.wait(PATIENCE_S)
+
+    def hear_again(self) -> None:
+        """Read and answer again, what came in the meantime first."""
+        self._deaf = False
+
     def stop(self) -> None:
         """Vanish, as a killed engine does."""
         self._stopping = True
@@ -94,8 +103,11 @@ class SmallEngine:
 
     def _run(self) -> None:
         while not self._stopping:
-            if self.deaf or not self._router.poll(20):
-                time.sleep(0.02 if self.deaf else 0)
+            if self._deaf:
+                self._is_deaf.set()
+                time.sleep(0.02)
+                continue
+            if not self._router.poll(20):
                 continue
             route, *parts = self._router.recv_multipart()
             message = decode(parts)

@@ -133,11 +133,11 @@ def test_an_engine_that_falls_silent_is_given_up_and_found_again(
     engine.script = answer_all
     with client_of(engine.connection, tmp_path, listener) as client:
         listener.wait_state(State.READY)
-        engine.deaf = True
+        engine.go_deaf()
         client.send(Undo(RID, SID))
         assert listener.wait_state(State.NOT_RESPONDING).reason.code == "connection-lost"
         assert client.state is State.NOT_RESPONDING
-        engine.deaf = False
+        engine.hear_again()
         listener.wait_state(State.READY)
         listener.wait(of(RID))
     assert terminals(listener) == [Done(RID, SID)]
