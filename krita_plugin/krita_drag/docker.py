@@ -171,7 +171,7 @@ class DragDocker(DockWidget):
 
     @guarded
     def _look_around(self) -> None:
-        self.refresh()
+        self._follow_front()
 
     @guarded
     def refresh(self) -> None:

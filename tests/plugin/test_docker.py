@@ -35,7 +35,7 @@ def docker(registered: Any, settle: Any) -> Iterator[DragDocker]:
     window = registered.open_windows[0].qwindow()
     window.addDockWidget(QtCore.Qt.RightDockWidgetArea, made)
     made.canvasChanged(None)
-    settle()
+    settle(lambda: made._edit is not None)
     made.refresh()
     yield made
     window.close()
@@ -46,17 +46,19 @@ def buttons(docker: DragDocker) -> dict[str, QtWidgets.QAbstractButton]:
     return {button.text(): button for button in docker.findChildren(QtWidgets.QAbstractButton)}
 
 
-def test_the_docker_is_bound_to_the_document_in_front(docker: DragDocker, krita: Any, document: Any) -> None:
+def test_the_docker_is_bound_to_the_document_in_front(
+    docker: DragDocker, krita: Any, document: Any, settle: Any
+) -> None:
     assert docker._edit is not None and docker._edit.document.krita is document
     other = fake_krita.Document()
     other.add(fake_krita.Node(other, "Other", "paintlayer")).setPixelData(b"abcd", 0, 0, 1, 1)
     window = krita.open_windows[0]
     window.view = fake_krita.View(other)
     docker.canvasChanged(None)
-    assert docker._edit.document.krita is other
+    settle(lambda: docker._edit.document.krita is other)
     window.view = None
     docker.canvasChanged(None)
-    assert docker._edit is None
+    settle(lambda: docker._edit is None)
     docker.refresh()
     assert not buttons(docker)["Drag"].isEnabled()
 
@@ -71,10 +73,11 @@ def test_two_windows_show_the_document_that_is_in_front_of_each(registered: Any,
         made.setParent(window.qwindow())
         made.canvasChanged(None)
         dockers.append(made)
+    settle(lambda: all(made._edit for made in dockers))
     assert [made._edit.document.krita for made in dockers] == [document, other]
     registered.open_windows[1].view = fake_krita.View(document)
     dockers[1].canvasChanged(None)
-    assert dockers[1]._edit is dockers[0]._edit
+    settle(lambda: dockers[1]._edit is dockers[0]._edit)
 
 
 def test_the_engine_is_started_when_the_docker_is_seen(docker: DragDocker, settle: Any) -> None:
@@ -104,9 +107,10 @@ def test_clicks_reach_the_edit(docker: DragDocker, document: Any, settle: Any) -
     assert docker._desk.settings.live
 
 
-def test_a_docker_without_a_document_takes_clicks_without_a_word(docker: DragDocker, krita: Any) -> None:
+def test_a_docker_without_a_document_takes_clicks_without_a_word(docker: DragDocker, krita: Any, settle: Any) -> None:
     krita.open_windows[0].view = None
     docker.canvasChanged(None)
+    settle(lambda: docker._edit is None)
     for button in docker.findChildren(QtWidgets.QAbstractButton):
         button.setEnabled(True)
         if button.text() != "Install…":
@@ -167,7 +171,7 @@ def test_closing_a_document_ends_its_edit(docker: DragDocker, registered: Any, d
     registered.notifier().imageClosed.emit("photo")
     settle(lambda: edit.session.stage.value == "closed")
     docker.canvasChanged(None)
-    assert docker._edit is None
+    settle(lambda: docker._edit is None)
 
 
 def test_a_plugin_that_cannot_be_loaded_says_so(krita: Any, monkeypatch: pytest.MonkeyPatch) -> None:
