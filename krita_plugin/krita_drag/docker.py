@@ -146,7 +146,7 @@ class DragDocker(DockWidget):
     def _cover_canvas(self) -> None:
         """Have an overlay on the canvas in front, if there is anything to show or to do on it."""
         edit, window = self._edit, self._window()
-        wanted = edit is not None and (edit.editing or edit.scene.preview is not None)
+        wanted = self._overlay_wanted()
         found = front_canvas(window, self._desk.vast_scrolling()) if wanted and window is not None else None
         old = self._overlay
         if old is not None and is_alive(old):
@@ -162,6 +162,10 @@ class DragDocker(DockWidget):
         overlay.released.connect(edit.gesture_released)
         overlay.delete_wanted.connect(edit.delete_selected)
         overlay.leave_wanted.connect(edit.leave)
+
+    def _overlay_wanted(self) -> bool:
+        edit = self._edit
+        return edit is not None and (edit.editing or edit.scene.preview is not None)
 
     def _later(self) -> None:
         if not self._refresh.isActive():
@@ -185,7 +189,9 @@ class DragDocker(DockWidget):
         self._result.show_view(view)
         self._message.show_view(view)
         self._advanced.show_view(view, desk.settings)
-        self._cover_canvas()
+        has_overlay = self._overlay is not None and is_alive(self._overlay)
+        if has_overlay != self._overlay_wanted():
+            self._cover_canvas()
         if self._overlay is not None and edit is not None and self._overlay.editing != edit.editing:
             self._overlay.set_editing(edit.editing)
 
