@@ -171,10 +171,6 @@ class KritaDocument:
         node.setName(name)
         node.setPinnedToTimeline(True)
 
-    def activate(self, node: Any) -> None:
-        """Make a layer the active one."""
-        self.krita.setActiveNode(node)
-
     def find(self, key: str) -> Any | None:
         """Return the node with a unique id, None if there is none."""
         return next((node for node in _walk(self.krita.rootNode()) if node.uniqueId().toString() == key), None)

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import tempfile
-from dataclasses import asdict
-from pathlib import Path
 from typing import Any, Callable
 
 from .document import KritaDocument, Source
@@ -14,19 +10,20 @@ from .geometry import Box, box_around, part_to_send
 from .guard import guarded
 from .markers import MarkerLayer
 from .pairs import Pair, PairEditor
-from .pictures import FrameWriter, to_image
+from .pictures import to_image
 from .qt import QtCore, Signal
 from .reading import BandReader
+from .results import Kept, Results
 from .scene import Scene
 from .session import EditSession
 from .settings import Settings
 from .wire import messages as wire
-from .wire.errors import KritaDragError, LayerChanged, NoLayer, SelectionTooSmall
+from .wire.errors import KritaDragError, NoLayer, SelectionTooSmall
 
 SEND_LIMIT_PX = 4096
 MARKERS_MS = 500  # how often Krita's own tools and undo are looked for
 REACH = (6.0, 0.5)  # of "stay close" 0 and 1, in standard deviations of the prior
-FILE_VERSION = 1
+ACTIVATION_MS = 300  # Krita makes a new layer the active one some time after it was added
 
 
 class Edit(QtCore.QObject):
@@ -43,7 +40,6 @@ class Edit(QtCore.QObject):
     """
 
     changed = Signal()
-    _frames_written = Signal(object)
 
     def __init__(
         self,
@@ -66,8 +62,8 @@ class Edit(QtCore.QObject):
         self._source: Any | None = None
         self._drag_after = False
         self._shown_patch: Patch | None = None
-        self._folder: tempfile.TemporaryDirectory | None = None
-        self._frames_written.connect(self._frames_ready)
+        self._results = Results(self.document)
+        self._results.frames_done.connect(self._frames_done)
         self._watch = QtCore.QTimer(self)
         self._watch.setInterval(MARKERS_MS)
         self._watch.timeout.connect(self._read_markers)
@@ -275,45 +271,44 @@ class Edit(QtCore.QObject):
         self.changed.emit()
 
     def _reopen(self) -> None:
-        kept = self.document.remembered()
-        if kept is None:
-            raise NoLayer("This document has no edit to reopen.", "Select a layer that was made with Apply.")
-        header, _, file = kept.partition(b"\n")
-        try:
-            facts = json.loads(header)
-            box, source = Box(*facts["box"]), str(facts["source"])
-            if facts["version"] != FILE_VERSION or not file:
-                raise ValueError(header)
-        except (ValueError, KeyError, TypeError) as reason:
-            raise LayerChanged(
-                "What was kept of this edit cannot be read.", "It was made by another version; prepare the layer again."
-            ) from reason
-        self._source = self.document.find(source)
-        self.session.restore(file, box, str(facts.get("model", "")))
+        kept = self._results.remembered()
+        self._source = self.document.find(kept.source)
+        self.source_name = self._source.name() if self._source is not None else ""
+        self.session.restore(kept.file, kept.box, kept.model)
         self.set_editing(True)
 
     # Results
 
     @guarded
     def _saved(self, patch: Patch, file: bytes | None) -> None:
-        settings = self._settings()
-        if settings.animation and len(self.session.shown.frames) > 1:
-            self._write_frames([*self.session.shown.frames, patch])
-            return
-        self._guarded_command(lambda: self._insert(patch, file))
+        frames = self.session.shown.frames
+        if self._settings().animation and len(frames) > 1:
+            self._results.add_frames([*frames, patch], self._result_name())
+        else:
+            self._guarded_command(lambda: self._insert(patch, file))
 
     def _insert(self, patch: Patch, file: bytes | None) -> None:
-        source = self._source
-        if source is None or source.parentNode() is None:
-            source = self.document.source().node
-        result = self.document.add_result(source, self._result_name(), patch.box, bytes(patch.bgra))
+        result, source = self._results.add_layer(self._source, self._result_name(), patch)
         if file is not None:
-            facts = {"version": FILE_VERSION, "model": self.session.model, "source": source.uniqueId().toString()}
-            facts["box"] = [*asdict(self.session.box).values()]
-            self.document.remember(result, json.dumps(facts).encode() + b"\n" + file)
+            kept = Kept(self.session.model, source.uniqueId().toString(), self.session.box, file)
+            self.document.remember(result, kept.to_bytes())
         if self._settings().separate_mask:
-            QtCore.QTimer.singleShot(300, self._split_mask)
+            QtCore.QTimer.singleShot(ACTIVATION_MS, self._split_mask)
+        QtCore.QTimer.singleShot(2 * ACTIVATION_MS, guarded(lambda: self._back_to_source(source, result)))
         self._leave_canvas()
+
+    def _back_to_source(self, source: Any, result: Any) -> None:
+        """Make the source the active layer again, so that the next preparation does not read the result."""
+        active = self.document.krita.activeNode()
+        if active is not None and active.uniqueId() == result.uniqueId():
+            self.document.krita.setActiveNode(source)
+
+    @guarded
+    def _frames_done(self, failure: KritaDragError | None) -> None:
+        if failure is not None:
+            self.session.report(failure)
+        else:
+            self._leave_canvas()
 
     def _result_name(self) -> str:
         count = sum(not pair.is_anchor for pair in self.editor.pairs)
@@ -324,22 +319,3 @@ class Edit(QtCore.QObject):
         self.scene.preview = None
         self.markers.set_visible(False)
         self.set_editing(False)
-
-    def _write_frames(self, patches: list[Patch]) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="krita-drag-")
-        FrameWriter(self._frames_written.emit).start(patches, self.document.frame, Path(self._folder.name))
-
-    @guarded
-    def _frames_ready(self, paths: list[str] | None) -> None:
-        def insert() -> None:
-            if paths is None:
-                raise LayerChanged("The frames could not be written.", "Make room in the folder for temporary files.")
-            self.document.add_animation(paths, self._result_name())
-            self._leave_canvas()
-
-        try:
-            self._guarded_command(insert)
-        finally:
-            if self._folder is not None:
-                self._folder.cleanup()
-                self._folder = None

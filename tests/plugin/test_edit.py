@@ -85,10 +85,13 @@ def test_one_gesture_and_three_clicks_make_a_result(dragged: Edit, document: Any
     settle(lambda: "[Drag] faces 1 point" in names(document))
     assert names(document) == ["Photo", "[Drag] faces 1 point", "Drag markers"]
     assert document.steps[steps:] == ["Add Layer"]
+    settle()
     source, result, markers = document.root.childNodes()
     assert bytes(result.pixelData(2, 3, 1, 1)) == bytes((10, 20, 30, 128))
     assert bytes(source.pixelData(0, 0, 64, 48)) == before
     assert not markers.visible() and not dragged.editing and dragged.scene.preview is None
+    assert document.activeNode() is result
+    settle(lambda: document.activeNode() is source)
 
 
 def test_an_edit_is_reopened_from_its_result(dragged: Edit, document: Any, engine: FakeEngine, settle: Any) -> None:

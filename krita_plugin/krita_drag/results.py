@@ -1,0 +1,124 @@
+"""What an edit leaves in the document: a layer or frames, and beside the layer what reopens the edit."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any, NamedTuple, Sequence
+
+from .document import KritaDocument
+from .edit_state import Patch
+from .geometry import Box
+from .guard import guarded
+from .pictures import FrameWriter
+from .qt import QtCore, Signal
+from .wire.errors import KritaDragError, LayerChanged, NoLayer
+
+FILE_VERSION = 1
+
+
+class Kept(NamedTuple):
+    """What is kept of an edit.
+
+    Attributes:
+        model: its name.
+        source: unique id of the layer that was edited.
+        box: the part of the document that the engine had.
+        file: of the engine's session.
+    """
+
+    model: str
+    source: str
+    box: Box
+    file: bytes
+
+    def to_bytes(self) -> bytes:
+        """Return one line of JSON and the file."""
+        facts = {"version": FILE_VERSION, "model": self.model, "source": self.source, "box": list(_sides(self.box))}
+        return json.dumps(facts).encode() + b"\n" + self.file
+
+    @staticmethod
+    def from_bytes(data: bytes) -> Kept:
+        """Read what `to_bytes` wrote.
+
+        Raises:
+            LayerChanged: it is of another version, or damaged.
+        """
+        header, _, file = data.partition(b"\n")
+        try:
+            facts = json.loads(header)
+            if facts["version"] != FILE_VERSION or not file:
+                raise ValueError(header)
+            return Kept(str(facts["model"]), str(facts["source"]), Box(*map(int, facts["box"])), file)
+        except (ValueError, KeyError, TypeError) as reason:
+            raise LayerChanged(
+                "What was kept of this edit cannot be read.", "It was made by another version; prepare the layer again."
+            ) from reason
+
+
+def _sides(box: Box) -> tuple[int, int, int, int]:
+    return box.x, box.y, box.w, box.h
+
+
+class Results(QtCore.QObject):
+    """Puts results into one document.
+
+    Signals:
+        frames_done: the frames are on the timeline, or the failure that prevented it.
+    """
+
+    frames_done = Signal(object)
+    _written = Signal(object)
+
+    def __init__(self, document: KritaDocument) -> None:
+        super().__init__()
+        self._document = document
+        self._folder: tempfile.TemporaryDirectory | None = None
+        self._name = ""
+        self._written.connect(self._frames_written)
+
+    def add_layer(self, source: Any | None, name: str, patch: Patch) -> tuple[Any, Any]:
+        """Add the result above its source, or above the active layer if the source is gone.
+
+        Returns:
+            The result's node and the source's.
+
+        Raises:
+            DocumentError: it cannot be added.
+        """
+        if source is None or source.parentNode() is None:
+            source = self._document.source().node
+        return self._document.add_result(source, name, patch.box, bytes(patch.bgra)), source
+
+    def add_frames(self, patches: Sequence[Patch], name: str) -> None:
+        """Put the way there on the timeline; returns at once, `frames_done` tells the end."""
+        self._name = name
+        self._folder = tempfile.TemporaryDirectory(prefix="krita-drag-")
+        FrameWriter(self._written.emit).start(patches, self._document.frame, Path(self._folder.name))
+
+    def remembered(self) -> Kept:
+        """Return what was kept of the active layer's edit, or else of the last one.
+
+        Raises:
+            NoLayer: nothing was kept.
+            LayerChanged: it cannot be read.
+        """
+        data = self._document.remembered()
+        if data is None:
+            raise NoLayer("This document has no edit to reopen.", "Select a layer that was made with Apply.")
+        return Kept.from_bytes(data)
+
+    @guarded
+    def _frames_written(self, paths: list[str] | None) -> None:
+        failure: KritaDragError | None = None
+        try:
+            if paths is None:
+                raise LayerChanged("The frames could not be written.", "Make room in the folder for temporary files.")
+            self._document.add_animation(paths, self._name)
+        except KritaDragError as reason:
+            failure = reason
+        finally:
+            if self._folder is not None:
+                self._folder.cleanup()
+        self.frames_done.emit(failure)
