@@ -642,8 +642,6 @@ class Installer:
     def tell_result(self) -> None:
         """Print where things are and how to go on."""
         lines = [f"\nkrita-drag {version()} is ready: {self.script}"]
-        if self.home != data_dir():
-            lines.append(f"  (not in the usual folder: run it with the variable KRITA_DRAG_HOME={self.home})")
         titles = {"demo-report.png": "before and after", "demo.png": "dragged face", "install.log": "log"}
         for name in titles:
             if (self.home / name).exists():

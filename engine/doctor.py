@@ -179,6 +179,8 @@ def _krita() -> Facts:
         if profile.resources.exists():
             place = f"{profile.resources}: plugin {krita_finder.plugin_state(profile)}"
             facts[f"profile {profile.kind}"] = place
+    if len(facts) == 1:
+        facts["plugin"] = "not installed: this user has not started any Krita that can be seen"
     return facts
 
 

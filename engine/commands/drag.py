@@ -7,13 +7,12 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
-from krita_drag.wire.errors import BadOption
 from numpy.typing import NDArray
 
 from engine.arguments import STOPPED
 from engine.commands.common import describe, inversion_progress, open_model, say_notes
 from engine.commands.drag_outputs import Outcome, write_extras
-from engine.drag import DEFAULT_SOLVER, SOLVERS
+from engine.drag import DEFAULT_SOLVER, require_solver
 from engine.images import Picture, load_mask, load_picture, save_picture
 from engine.inversion import crop_from_corners, find_preset
 from engine.models import Model, ModelInfo, ModelStore
@@ -67,8 +66,7 @@ def _check(options: argparse.Namespace, store: ModelStore) -> Inputs:
         KritaDragError: the first of them.
     """
     options.solver = options.solver or DEFAULT_SOLVER
-    if options.solver not in SOLVERS:
-        raise BadOption(f"There is no solver named “{options.solver}”.", f"Use one of: {', '.join(sorted(SOLVERS))}.")
+    require_solver(options.solver)
     _check_outputs(options)
     info = describe(store, options.model)
     picture = load_picture(options.photo) if options.photo else None

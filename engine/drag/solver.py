@@ -35,6 +35,16 @@ SOLVERS: dict[str, Callable[..., Solver]] = {  # (generator, w_plus, points, mas
 }
 
 
+def require_solver(name: str) -> None:
+    """Refuse a solver that does not exist.
+
+    Raises:
+        BadOption: no solver has that name.
+    """
+    if name not in SOLVERS:
+        raise BadOption(f"There is no solver named “{name}”.", f"Use one of: {', '.join(sorted(SOLVERS))}.")
+
+
 def drag(
     generator: Generator,
     w_plus: Tensor,
@@ -68,7 +78,6 @@ def drag(
         BadOption: no solver has that name.
         OutOfMemory: the device's memory does not suffice.
     """
-    if solver not in SOLVERS:
-        raise BadOption(f"There is no solver called “{solver}”.", f"Choose one of {', '.join(SOLVERS)}.")
+    require_solver(solver)
     with memory_guard(w_plus.device):
         yield from SOLVERS[solver](generator, w_plus, points, mask, home=home, reach=reach).steps(max_steps)

@@ -9,16 +9,20 @@ from pathlib import Path
 
 HOME_VARIABLE = "KRITA_DRAG_HOME"
 _NAME = "krita-drag"
+_ENVIRONMENT = "engine-venv"
 
 
 def data_dir() -> Path:
-    """Return the folder of everything that krita-drag keeps for this user; it may not exist yet."""
+    """Return the folder of everything that krita-drag keeps for this user; it may not exist yet.
+
+    $KRITA_DRAG_HOME, else the folder that install.py was given when it put this program there, else the usual one.
+    """
     chosen = os.environ.get(HOME_VARIABLE)
     if chosen:
         return Path(chosen).expanduser().absolute()
-    written = installed_home()
-    if written is not None:
-        return written
+    installed = installed_home() or _home_of_environment()
+    if installed is not None:
+        return installed
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / _NAME
     shared = Path(os.environ.get("XDG_DATA_HOME", ""))
@@ -34,6 +38,14 @@ def installed_home(plugin: Path = Path(__file__).parent) -> Path | None:
     except (OSError, ValueError, TypeError, KeyError):
         return None
     return Path(home) if isinstance(home, str) and Path(home).is_absolute() else None
+
+
+def _home_of_environment() -> Path | None:
+    """The folder around install.py's environment, if this file is in such a one; checkouts and Krita are not."""
+    for folder in Path(__file__).resolve().parents:
+        if folder.name == _ENVIRONMENT and (folder.parent / "install.json").is_file():
+            return folder.parent
+    return None
 
 
 def engine_dir() -> Path:

@@ -127,3 +127,9 @@ def test_krita_and_its_profiles_are_found_on_linux(monkeypatch: pytest.MonkeyPat
     places["flatpak"].resources.mkdir(parents=True)
     install_plugin(places["flatpak"])
     assert "not enabled" in diagnose().sections["krita"]["profile flatpak"]
+
+
+def test_without_krita_the_plugin_has_its_line_too(home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for variable in ("HOME", "USERPROFILE", "APPDATA", "LOCALAPPDATA", "XDG_DATA_HOME"):
+        monkeypatch.setenv(variable, str(tmp_path))
+    assert diagnose().sections["krita"]["plugin"].startswith("not installed")

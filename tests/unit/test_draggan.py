@@ -124,7 +124,7 @@ def test_points_at_the_border_stay_in_the_picture(generator: Generator, w_plus: 
 
 def test_unknown_solver() -> None:
     generator = build("skip")
-    with pytest.raises(BadOption, match="no solver called"):
+    with pytest.raises(BadOption, match="no solver named"):
         next(drag(generator, generator.sample_w_plus(1), POINTS, solver="magic"))
 
 
