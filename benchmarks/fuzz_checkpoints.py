@@ -20,6 +20,7 @@ import subprocess
 import sys
 import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,14 @@ from stylegan2.discriminator import Discriminator, DiscriminatorConfig
 from stylegan2.errors import CheckpointError
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "unit"))
-from genuine_files import nvidia_pickle, nvidia_state, rosinality_state, save_rosinality, tensorflow_pickle
+from genuine_files import (
+    numbered_storages,
+    nvidia_pickle,
+    nvidia_state,
+    rosinality_state,
+    save_rosinality,
+    tensorflow_pickle,
+)
 
 HANG_S = 5.0
 MEMORY_RATIO = 2.0
@@ -49,14 +57,19 @@ def originals() -> list[bytearray]:
     states = {"G": nvidia_state(generator), "D": discriminator.state_dict()}
     arguments = {"G": {"z_dim": 8, "c_dim": 0, "w_dim": 8, "img_resolution": 16}, "D": {"c_dim": 0}}
     settings = {"img_resolution": 16, "num_fp16_res": 1, "conv_clamp": 256}
-    files = [nvidia_pickle(states, arguments, settings, protocol) for protocol in (2, 3, 4, 5)]
+    files = [_steady(nvidia_pickle, states, arguments, settings, protocol) for protocol in (2, 3, 4, 5)]
     files += [tensorflow_pickle(states, 16, protocol=protocol) for protocol in (2, 4)]
     small = {key: value for key, value in rosinality_state().items() if "64" not in str(tuple(value.shape))}
     for options in ({}, {"legacy": True}, {"training": True}):
         stream = io.BytesIO()
-        save_rosinality(stream, state=small, **options)  # type: ignore[arg-type]
+        _steady(save_rosinality, stream, state=small, **options)
         files.append(stream.getvalue())
     return [bytearray(file) for file in files]
+
+
+def _steady(write: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    with numbered_storages():
+        return write(*arguments, **options)
 
 
 class Mutator:

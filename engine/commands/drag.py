@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
+from krita_drag.wire.errors import BadOption
 from numpy.typing import NDArray
 
 from engine.arguments import STOPPED
@@ -67,6 +68,8 @@ def _check(options: argparse.Namespace, store: ModelStore) -> Inputs:
     """
     options.solver = options.solver or DEFAULT_SOLVER
     require_solver(options.solver)
+    if options.photo and options.class_index is not None:
+        raise BadOption("--class goes with --seed: a photo is what it is.", "Leave --class out.")
     _check_outputs(options)
     info = describe(store, options.model)
     picture = load_picture(options.photo) if options.photo else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import textwrap
 from typing import Any
 
 from krita_drag.wire.errors import BadOption
@@ -12,6 +13,7 @@ from krita_drag.wire.errors import BadOption
 from engine.arguments import STOPPED
 from engine.commands.common import announce_licence, describe, fetch, open_model
 from engine.model_file import describe as describe_file
+from engine.model_file import require_file
 from engine.model_folder import SAMPLE
 from engine.models import ModelInfo, ModelStore
 from engine.paths import storage_errors
@@ -90,6 +92,8 @@ def _prepare(store: ModelStore, options: argparse.Namespace) -> int:
 
 
 def _add(store: ModelStore, options: argparse.Namespace) -> None:
+    require_file(options.file)
+    Progress().say(f"Reading {options.file.name}, converting it and trying it out: a large one takes half a minute.")
     info = store.add(options.file, options.name, half=options.fp16)
     announce_licence(info)
     print(f"added {info.name}: {info.kind}, {info.size_text}, domain: {info.domain}")
@@ -114,9 +118,17 @@ def _inspect(report: dict[str, Any]) -> None:
     for role, network in report.get("networks", {}).items():
         size = f"{network['tensors']} tensors, {network['parameters']:,} numbers"
         print(f"{role:<13} {_quoted(network['class_name'])}, {size}")
-        print(f"              {_quoted(network['arguments'])}")
-    for name, value in report.get("settings", {}).items():
-        print(f"{_quoted(name):<13} {_quoted(value)}")
+        _print_values(network["arguments"])
+    if report.get("settings"):
+        print("settings")
+        _print_values(report["settings"])
+
+
+def _print_values(values: dict[str, Any]) -> None:
+    """Print names and values, separated by semicolons and wrapped."""
+    text = "; ".join(f"{_quoted(name)} {_quoted(value)}" for name, value in values.items())
+    indent = " " * 14
+    print(textwrap.fill(text, 110, initial_indent=indent, subsequent_indent=indent))
 
 
 def _quoted(value: object) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -24,16 +24,18 @@ class FeatureView:
         origins: top-left position of each map in the feature map, (1 or K, 2), x first.
         feature_size: R, side of the whole feature map.
         resolution: side of the picture, model pixels.
+        margin: columns at its left and right that no picture has, model pixels; see `Generator`.
     """
 
     maps: Tensor
     origins: Tensor
     feature_size: int
     resolution: int
+    margin: int = 0
 
     def detach(self) -> FeatureView:
         """The same values without their gradient."""
-        return FeatureView(self.maps.detach(), self.origins, self.feature_size, self.resolution)
+        return replace(self, maps=self.maps.detach())
 
     def sample(self, points_xy: Tensor) -> Tensor:
         """Interpolate the map bilinearly; beyond its border the nearest value holds.
@@ -78,13 +80,20 @@ class FeatureView:
         return rows[:, None] @ self.maps @ columns.transpose(1, 2)[:, None]
 
     def _positions(self, points_xy: Tensor) -> Tensor:
-        """Model pixels -> feature positions (centres at integers), clamped into the map."""
+        """Model pixels (..., 2) -> feature positions (centres at integers), clamped into the map."""
+        if not self.margin:
+            return self._clamped(points_xy, axis=1)
+        return torch.stack([self._clamped(points_xy[..., axis], axis) for axis in (0, 1)], -1)
+
+    def _clamped(self, coordinates: Tensor, axis: int) -> Tensor:
+        """As `_positions`, for coordinates along one axis: 0 for x, which the margins narrow, 1 for y."""
         scale = self.feature_size / self.resolution
-        return (points_xy * scale - 0.5).clamp(0, self.feature_size - 1)
+        first = self.margin * scale if axis == 0 else 0
+        return (coordinates * scale - 0.5).clamp(first, self.feature_size - 1 - first)
 
     def _weights(self, coordinates: Tensor, axis: int) -> Tensor:
         """Bilinear weights of each coordinate over the positions of its window. (K, A) -> (K, A, size)."""
-        local = self._positions(coordinates) - self.origins[:, axis, None]  # (K, A)
+        local = self._clamped(coordinates, axis) - self.origins[:, axis, None]  # (K, A)
         positions = torch.arange(self.maps.shape[-1], device=local.device, dtype=local.dtype)
         return (1 - (local[..., None] - positions).abs()).clamp(min=0)
 
@@ -117,6 +126,7 @@ def view_features(
             origins = first.floor().long().clamp(0, feature_size - size)  # inside the map: samples are clamped too
             windows = Windows(tuple((int(x), int(y)) for x, y in origins.tolist()), size)
             maps = generator.features(rows, feature_size, windows)
-            return FeatureView(maps, origins.to(maps), feature_size, generator.resolution)
+            return FeatureView(maps, origins.to(maps), feature_size, generator.resolution, generator.margin)
     maps = generator.features(rows, feature_size)
-    return FeatureView(maps, torch.zeros(1, 2, device=maps.device), feature_size, generator.resolution)
+    origin = torch.zeros(1, 2, device=maps.device)
+    return FeatureView(maps, origin, feature_size, generator.resolution, generator.margin)

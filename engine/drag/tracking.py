@@ -40,7 +40,8 @@ def nearest_neighbour(
     xs, ys = (handles_xy[:, axis, None] + steps for axis in (0, 1))  # (n, 2 r + 1)
     difference = view.sample_grid(xs, ys) - templates[:, :, None, None]  # (n, C, 2 r + 1, 2 r + 1)
     cost = difference.abs().sum(1) if norm == "l1" else difference.square().sum(1)
-    outside_x, outside_y = ((v < 0) | (v > view.resolution) for v in (xs, ys))
+    margins = (view.margin, 0)
+    outside_x, outside_y = ((v < m) | (v > view.resolution - m) for v, m in zip((xs, ys), margins, strict=True))
     cost = cost.masked_fill(outside_x[:, None, :] | outside_y[:, :, None], torch.inf)
     best = cost.flatten(1).argmin(1)
     return torch.stack([xs.gather(1, (best % len(steps))[:, None]), ys.gather(1, (best // len(steps))[:, None])], -1)[

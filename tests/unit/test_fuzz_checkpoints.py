@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import collections
+import hashlib
+import os
+import subprocess
+import sys
 import warnings
 
 import pytest
@@ -32,4 +36,12 @@ def test_damaged_files_never_surprise(mutator: Mutator) -> None:
 
 
 def test_a_seed_names_a_case(mutator: Mutator) -> None:
-    assert mutator.case(7) == Mutator(originals()).case(7) != mutator.case(8)
+    """In other processes too, whose memory lies elsewhere."""
+    script = (
+        "import hashlib; from benchmarks.fuzz_checkpoints import Mutator, originals; m = Mutator(originals())\n"
+        "print(hashlib.sha256(b''.join(m.case(seed) for seed in range(40))).hexdigest())"
+    )
+    here = hashlib.sha256(b"".join(mutator.case(seed) for seed in range(40))).hexdigest()
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == here

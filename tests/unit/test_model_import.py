@@ -147,7 +147,9 @@ def test_inspect(home: Path, pickle_file: Path, capsys: pytest.CaptureFixture[st
         "256 from 32 px",
         "faces, FFHQ alignment",
         "G_ema",
-        '"c_dim": 3',
+        "c_dim 3",
+        "3, told apart by `drag --class`",
+        "training_set_kwargs",
     ):
         assert part in output
     assert hashlib.sha256(pickle_file.read_bytes()).hexdigest() in output

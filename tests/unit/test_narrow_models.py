@@ -15,6 +15,7 @@ from PIL import Image
 from engine import cli
 from engine.align import centre_crop
 from engine.composite import changed_mask
+from engine.drag.sampling import view_features
 from engine.images import Picture
 from engine.inversion import invert
 from engine.models import Model, ModelStore
@@ -76,6 +77,20 @@ def test_a_seed_is_dragged(model: Model) -> None:
         next(session.drag([((40.0, 30.0), (14.0, 27.0))]))
 
 
+@pytest.mark.parametrize("dense", [False, True])
+def test_beyond_the_border_its_nearest_feature_holds(model: Model, dense: bool) -> None:
+    """As for square pictures, where the zeros outside are never read either."""
+    rows = model.generator.sample_w_plus(1).unbind(1)
+    points = torch.tensor([[17.0, 30.0]])
+    view = view_features(model.generator, rows, 32, None if dense else points, 8.0)
+    assert len(view.maps) == 1 and view.maps.shape[-1] == (32 if dense else 10)
+    inside, beyond = torch.tensor([[[16.5, 30.0]]]), torch.tensor([[[12.0, 30.0]]])
+    assert torch.equal(view.sample(beyond), view.sample(inside)) and view.sample(inside).abs().max() > 0
+    xs, ys = torch.tensor([[12.0, 16.5]]), torch.tensor([[30.0]])
+    grid = view.sample_grid(xs, ys)
+    assert torch.equal(grid[..., 0], grid[..., 1])
+
+
 def test_classes_draw_different_pictures(model: Model) -> None:
     first, second = (Session.from_seed(model, 1, 1.0, number).picture.rgb for number in (0, 1))
     assert np.array_equal(first, Session.from_seed(model, 1, 1.0).picture.rgb)
@@ -98,6 +113,10 @@ def test_a_photo_around_it(model: Model) -> None:
     assert torch.equal(runs[0], runs[1])
     session = Session(model, Picture(rgb), crop, model.generator.sample_w_plus(1), generated=False)
     list(session.drag([((60.0, 50.0), (66.0, 45.0))], max_steps=4))
+    for size_px in (None, 32):
+        patch = session.patch(size_px)
+        left, _, width, _ = patch.rect
+        assert (left >= 35 and left + width <= 85) or not patch.rgba[:, :2, 3].any()
     untouched = np.ones(rgb.shape, bool)
     untouched[:, 35:85] = False
     assert np.array_equal(session.result().rgb[untouched], rgb[untouched])
@@ -128,6 +147,9 @@ def test_on_the_command_line(model: Model, tmp_path: Path, capsys: pytest.Captur
     assert json.loads(details.read_text(encoding="utf-8"))["source"] == {"seed": 1, "psi": 0.7, "class": 2}
     assert cli.main(["drag", "--model", "human", "--seed", "1", "--point", "33,9:4,4", "-o", str(out)]) == 1
     assert "which is 32 x 64 pixels" in capsys.readouterr().err
+    photo = ["drag", str(out), "--class", "1", "--model", "human", "--point", "9,9:4,4", "-o", str(tmp_path / "p.png")]
+    assert cli.main(photo) == 1
+    assert "--class goes with --seed" in capsys.readouterr().err
     assert cli.main([*words[:5], "--class", "3", *words[7:], "--quiet", "-o", str(out)]) == 1
     assert "has no class 3" in capsys.readouterr().err
     assert cli.main(["models", "list"]) == 0
