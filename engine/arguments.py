@@ -38,6 +38,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_invert(commands, common)
     _add_models(commands, common)
     _add_serve(commands, common)
+    _add_pair(commands, common)
     doctor = commands.add_parser("doctor", parents=[common], help="say what is installed and what is wrong")
     doctor.add_argument("--json", action="store_true", help="print JSON instead of text")
     return parser
@@ -182,6 +183,19 @@ def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser], co
     )
     parser.add_argument("--status", action="store_true", help="ask the running engine how it is, and leave")
     parser.add_argument("--json", action="store_true", help="print the status as JSON")
+
+
+def _add_pair(commands: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
+    parser = commands.add_parser(
+        "pair",
+        parents=[common],
+        help="let another computer use the engine of this one, or use that of another",
+        description="Without ADDRESS: show, beside a running engine, an address with a code that is good for two "
+        "minutes and one computer. With that ADDRESS, on the other computer: pair with the engine.",
+    )
+    parser.add_argument("address", nargs="?", metavar="ADDRESS", help="drag://HOST:PORT/KEY#CODE")
+    parser.add_argument("--folder", type=Path, metavar="DIR", help="of the running engine (default: the user's own)")
+    parser.add_argument("--name", metavar="NAME", help="what the engine calls this computer (default: its name)")
 
 
 def _add_device(parser: argparse.ArgumentParser) -> None:

@@ -17,7 +17,7 @@ from engine.arguments import FAILED, STOPPED, build_parser
 from engine.torch_check import require_torch
 
 # the doctor lives to tell what is wrong with torch, and the gateway leaves it to the worker
-WITHOUT_TORCH = ("doctor", "serve")
+WITHOUT_TORCH = ("doctor", "pair", "serve")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

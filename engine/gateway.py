@@ -158,6 +158,7 @@ class Gateway:
         if self._link.tick():
             self._dispatcher.worker_died()
         self._allow_list.refresh()
+        self._desk.tick()
         for record in list(self._registry):
             self._dispatcher.flush(record)
             if now - record.seen > self._settings.suspend_s:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from pathlib import Path
 
-from krita_drag.keys import load_or_create
-from krita_drag.wire.errors import PairingFailed
+from krita_drag.keys import load_or_create, write_private
 
+from engine.pairing import PairingWindow
 from engine.service.files import read_json
 
 _log = logging.getLogger(__name__)
@@ -20,6 +21,9 @@ class AllowList:
         folder: has engine.key and clients.json.
         local: public key of the user who runs the engine; always allowed.
 
+    Attributes:
+        window: when it is open, unknown keys may connect, to pair.
+
     Raises:
         UnsafeKeyFile, PermissionDenied, NoDiskSpace: the engine's key cannot be used.
     """
@@ -29,11 +33,12 @@ class AllowList:
         self._path, self._local = folder / "clients.json", local
         self._names: dict[str, str] = {}
         self._read_at: int | None = None
+        self.window = PairingWindow()
         self.refresh()
 
     def admits(self, key: str) -> bool:
         """Return whether a key may shake hands."""
-        return self.is_known(key)
+        return self.is_known(key) or self.window.is_open
 
     def is_known(self, key: str) -> bool:
         """Return whether a key is on the list."""
@@ -44,12 +49,21 @@ class AllowList:
         return key == self._local
 
     def pair(self, key: str, code: str, name: str) -> str:
-        """Put a key on the list.
+        """Put a key on the list; returns what it is called there.
 
         Raises:
-            PairingFailed: nobody has opened the door.
+            PairingFailed: the code is wrong or too old.
+            PermissionDenied, NoDiskSpace: the list cannot be written.
         """
-        raise PairingFailed("Nobody is waiting for a client to pair.", "Run `krita-drag pair` beside the engine.")
+        if key in self._names:
+            return self._names[key]  # asked again: the answer had got lost
+        self.window.use(code)
+        self.refresh()
+        names = {**self._names, key: name}
+        write_private(self._path, json.dumps(names, indent=1, ensure_ascii=False))
+        self._names = names
+        _log.info("client paired", extra={"client": name})
+        return name
 
     def refresh(self) -> None:
         """Read the list again when another process has changed it."""

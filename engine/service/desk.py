@@ -30,6 +30,7 @@ from krita_drag.wire.messages import (
     Done,
     Error,
     Hello,
+    Invite,
     Live,
     Message,
     Open,
@@ -45,8 +46,10 @@ from krita_drag.wire.messages import (
 )
 
 from engine import __version__
+from engine.pairing import PairingWindow
 from engine.service.dispatch import Dispatcher
 from engine.service.front import Incoming
+from engine.service.invitation import Invitation
 from engine.service.limits import MAX_QUEUED, Conduct
 from engine.service.records import Record, Waiting
 from engine.service.registry import Registry
@@ -56,6 +59,8 @@ _log = logging.getLogger(__name__)
 
 class Access(Protocol):
     """Who may come in, and what they may do there."""
+
+    window: PairingWindow
 
     def admits(self, key: str) -> bool:
         """Return whether a key may connect now."""
@@ -100,6 +105,7 @@ class Desk:
         self._epoch, self._suspend_s = epoch, suspend_s
         self._access, self._registry, self._dispatcher = access, registry, dispatcher
         self._status, self._shut_down = status, shut_down
+        self._invitation = Invitation(access.window)
         self._conducts: dict[str, Conduct] = {}
 
     def read(self, incoming: Incoming) -> None:
@@ -146,11 +152,15 @@ class Desk:
         elif isinstance(message, Pair):
             name = self._access.pair(incoming.key, message.code, message.name)
             self._say(incoming, Paired(re=message.id, name=name))
+            self._tell_inviter(self._invitation.accepted_by(name))
+        elif isinstance(message, Invite):
+            self._require_local(incoming)
+            self._tell_inviter(self._invitation.end("Another code has taken the place of this one."))
+            self._say(incoming, self._invitation.begin(message, incoming.route))
         elif isinstance(message, AskStatus):
             self._say(incoming, Done(re=message.id, status=self._status(incoming.key)))
         elif isinstance(message, Shutdown):
-            if not self._access.is_local(incoming.key):
-                raise AuthFailed("Only the user who runs the engine may end it.")
+            self._require_local(incoming)
             self._say(incoming, Done(re=message.id))
             self._shut_down()
         elif isinstance(message, Close):
@@ -187,7 +197,22 @@ class Desk:
         worker = self._dispatcher.worker_state()
         self._say(incoming, Pong(time=message.time, epoch=self._epoch, queue=self._dispatcher.queue(), **worker))
 
+    def tick(self) -> None:
+        """Do what has become due."""
+        self._tell_inviter(self._invitation.overdue())
+
+    def _tell_inviter(self, answer: tuple[bytes, Message] | None) -> None:
+        if answer is not None:
+            self._dispatcher.say(answer[0], encode(answer[1]))
+
+    def _require_local(self, incoming: Incoming) -> None:
+        if not self._access.is_local(incoming.key):
+            raise AuthFailed("Only the user who runs the engine may do that.", "Do it on the engine's machine.")
+
     def _signal(self, incoming: Incoming, message: Cancel | Credit | Ack) -> None:
+        if isinstance(message, Cancel) and self._access.is_local(incoming.key) and self._invitation.is_by(message.re):
+            self._tell_inviter(self._invitation.cancel())
+            return
         record = self._registry.desk(incoming.key) if message.sid is None else self._find(message.sid, incoming.key)
         if record is None:
             return

@@ -65,8 +65,12 @@ def parse_address(text: str) -> tuple[Connection, str]:
     return Connection(f"tcp://{found['host']}:{int(found['port'])}", key), found["code"] or ""
 
 
-def read_connection(folder: Path) -> Connection:
+def read_connection(folder: Path, *, as_bound: bool = False) -> Connection:
     """Return how to reach the engine that runs on a folder.
+
+    Args:
+        folder: of the engine.
+        as_bound: whether to keep an address that stands for all of this machine, as 0.0.0.0 does.
 
     Raises:
         NotRunning: none does, or it has not begun to listen yet.
@@ -77,6 +81,12 @@ def read_connection(folder: Path) -> Connection:
         raise NotRunning("The engine does not run.", "Start it: `krita-drag serve`, or Retry in Krita.")
     try:
         held = json.loads(read_private(path))
-        return Connection(held["endpoint"], held["server_key"])
-    except (ValueError, KeyError, TypeError):
+        endpoint = held["endpoint"]
+        return Connection(endpoint if as_bound else _from_here(endpoint), held["server_key"])
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise UnsafeKeyFile(f"{path} is damaged.", "Restart the engine.") from None
+
+
+def _from_here(endpoint: str) -> str:
+    """An engine that listens on all addresses of this machine is reached over the nearest."""
+    return endpoint.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")

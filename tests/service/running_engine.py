@@ -241,4 +241,5 @@ class Talker:
         now = time.monotonic()
         if now - self._pinged > 0.5:
             self._pinged = now
-            self.socket.send_multipart(encode(Ping(time=now, sids=tuple(self._sids))))
+            with contextlib.suppress(zmq.Again):  # whoever is not let in has nowhere to send to
+                self.socket.send_multipart(encode(Ping(time=now, sids=tuple(self._sids))), zmq.NOBLOCK)

@@ -49,6 +49,20 @@ class Ping(Message):
 
 
 @dataclasses.dataclass(frozen=True)
+class Invite(Request):
+    """Let a client with an unknown key pair; only the client of the same machine and user may ask for that.
+
+    It is `accepted` when the window is open, `done` when somebody has paired, and fails when the window has closed;
+    `cancel` closes it.
+    """
+
+    type: ClassVar[str] = "invite"
+    id: str = field(ID, "of this request")
+    code: str = field(Text(16), "the one-time code, made by the client that asks")
+    window_s: float = field(Real(1, 600), "how long the code is good, seconds", 120.0)
+
+
+@dataclasses.dataclass(frozen=True)
 class Pair(Request):
     """Ask to be put on the allow-list; only while `krita-drag pair` waits."""
 
