@@ -36,6 +36,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_drag(commands, common)
     _add_invert(commands, common)
+    _add_session(commands, common)
     _add_models(commands, common)
     _add_serve(commands, common)
     _add_pair(commands, common)
@@ -103,6 +104,7 @@ def _add_drag_outputs(parser: argparse.ArgumentParser) -> None:
         help="frames and animation show every K-th step (default: so that there are at most 24)",
     )
     outputs.add_argument("--json", type=Path, metavar="FILE", help="points and distances of every step, for programs")
+    _add_session_output(outputs)
 
 
 def _add_invert(commands: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
@@ -121,6 +123,7 @@ def _add_invert(commands: argparse._SubParsersAction[argparse.ArgumentParser], c
     )
     parser.add_argument("--aligned", type=Path, metavar="ALIGNED.png", help="what it was to draw: the part of PHOTO")
     parser.add_argument("--json", type=Path, metavar="FILE", help="losses, crop and timing, for programs")
+    _add_session_output(parser)
 
 
 def _add_models(commands: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
@@ -204,6 +207,47 @@ def _add_device(parser: argparse.ArgumentParser) -> None:
         choices=DEVICES,
         default="auto",
         help="where to compute (default: the GPU if there is one)",
+    )
+
+
+def _add_session(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser
+) -> None:
+    parser = commands.add_parser("session", help="go on with a session that --session has kept")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    show = actions.add_parser("show", parents=[common], help="say what a file holds, as JSON")
+    show.add_argument("file", type=Path, metavar="FILE")
+    render = actions.add_parser("render", parents=[common], help="write the picture that it shows")
+    drag = actions.add_parser(
+        "drag",
+        parents=[common],
+        help="drag on, without looking for the photo in the model again",
+        epilog=_EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    for action in (render, drag):
+        action.add_argument("file", type=Path, metavar="FILE")
+        action.add_argument("-o", "--output", type=Path, required=True, metavar="OUT.png", help="the picture")
+        action.add_argument("--device", choices=DEVICES, default="auto", help="where to compute (default: the GPU)")
+        action.add_argument("--quiet", action="store_true", help="no progress and no remarks")
+    drag.add_argument(
+        "--point",
+        dest="points",
+        action="append",
+        required=True,
+        type=_pair,
+        metavar="X,Y:X,Y",
+        help="from where to where, pixels of the picture; repeat for more points",
+    )
+    drag.add_argument("--mask", type=Path, metavar="MASK.png", help="as large as the picture; white may move")
+    drag.add_argument("--onward", action="store_true", help="from the picture as it is shown, not as it was opened")
+    drag.add_argument("--steps", type=_positive, default=DEFAULT_DRAG_STEPS, metavar="N", help="at most this many")
+    _add_session_output(drag)
+
+
+def _add_session_output(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        "--session", type=Path, metavar="FILE", help="keep everything in FILE.safetensors, for `krita-drag session`"
     )
 
 

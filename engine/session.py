@@ -44,6 +44,7 @@ class Session:
         w_start: latent of that square, (1, num_ws, w_dim).
         states: the picture as opened, then one state for each drag, the best of it; undone ones included.
         history: all events of the latest drag.
+        generated: whether the picture is the model's own.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Session:
         self.model, self.picture, self.crop, self.w_start = model, picture, crop, w_start
         self.states = [EditState(w_start)]
         self.history: list[DragStep] = []
+        self.generated = generated
         self._shown = 0  # index of the state that is shown
         self._next: EditState | None = None  # of a drag that has no event yet
         self._opening_notes = tuple(notes)

@@ -68,7 +68,7 @@ class Judge:
         right, bottom = left + box.width() * factor - 1, top + box.height() * factor - 1
         shape = self._place(rgb, self._rectangle(left, top, right, bottom))
         landmarks = np.array([(part.x + 0.5, part.y + 0.5) for part in shape.parts()])  # dlib counts pixels from 0
-        return Found(landmarks, np.array(self._describe.compute_face_descriptor(rgb, shape)))
+        return Found(landmarks, np.array(self._describe.compute_face_descriptor(np.ascontiguousarray(rgb), shape)))
 
 
 def identity_distance(first: Found, second: Found) -> float:

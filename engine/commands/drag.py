@@ -21,6 +21,7 @@ from engine.outputs import PICTURES, check_distinct, check_file, check_folder
 from engine.points import check_pairs
 from engine.progress import Progress, stop_on_interrupt
 from engine.session import Session
+from engine.session_file import SUFFIX, save_session
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,8 @@ def run(options: argparse.Namespace) -> int:
     save_picture(options.output, after)
     outcome = Outcome(session, options, before, after, stopped, seconds)
     write_extras(outcome, progress)
+    if options.session:
+        save_session(session, options.session)
     say_notes(session.notes, progress)
     print(outcome.summary())
     return STOPPED if stopped else 0
@@ -86,6 +89,7 @@ def _check_outputs(options: argparse.Namespace) -> None:
         (options.report, PICTURES),
         (options.gif, (".gif",)),
         (options.json, (".json",)),
+        (options.session, (SUFFIX,)),
     ]
     outputs = [(path, suffixes) for path, suffixes in named if path]
     for path, suffixes in outputs:

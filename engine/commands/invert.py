@@ -16,6 +16,8 @@ from engine.inversion import Inversion, crop_from_corners, find_crop, find_prese
 from engine.models import ModelStore
 from engine.outputs import PICTURES, check_distinct, check_file, to_json
 from engine.progress import Progress, stop_on_interrupt
+from engine.session import Session
+from engine.session_file import SUFFIX, save_session
 
 
 def run(options: argparse.Namespace) -> int:
@@ -41,6 +43,9 @@ def run(options: argparse.Namespace) -> int:
         seen = crop.extract(picture.rgb)[:, crop.margin : crop.resolution - crop.margin]
         save_picture(options.aligned, Picture(seen, icc_profile=picture.icc_profile))
     notes = [*picture.notes, *crop_notes, *inversion.notes]
+    if options.session:
+        session = Session(inversion.model(model), picture, crop, inversion.w_plus, generated=False, notes=notes)
+        save_session(session, options.session)
     if options.json:
         save_text(options.json, to_json(_as_dict(options, inversion, notes, stop.wanted)))
     say_notes(inversion.notes, progress)
@@ -56,9 +61,11 @@ def _check_outputs(options: argparse.Namespace) -> None:
     pictures = [path for path in (options.output, options.aligned) if path]
     for path in pictures:
         check_file(path, PICTURES)
-    if options.json:
-        check_file(options.json, (".json",))
-    check_distinct([options.photo, *pictures, *([options.json] if options.json else [])])
+    others = [(options.json, ".json"), (options.session, SUFFIX)]
+    for path, suffix in others:
+        if path:
+            check_file(path, (suffix,))
+    check_distinct([options.photo, *pictures, *(path for path, _ in others if path)])
 
 
 def _as_dict(options: argparse.Namespace, inversion: Inversion, notes: list[str], stopped: bool) -> dict[str, Any]:

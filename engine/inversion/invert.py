@@ -22,7 +22,7 @@ from engine.inversion.presets import DEFAULT_PRESET, Preset, find_preset
 from engine.inversion.project import Projection
 from engine.inversion.start import StartEncoder
 from engine.inversion.steps import InversionStep
-from engine.inversion.tuned import with_deltas
+from engine.inversion.tuned import tuned_model
 from engine.inversion.tuning import PivotalTuning
 from engine.models import Model
 
@@ -37,7 +37,7 @@ class Inversion:
         loss: its distance to the photo, measured on a full rendering.
         steps: steps made.
         seconds: time they took.
-        deltas: offsets of the generator's weights for this photo, by name; empty without tuning.
+        deltas: offsets of the generator's weights for this photo, by name, half precision; empty without tuning.
         notes: sentences for the user.
     """
 
@@ -51,7 +51,7 @@ class Inversion:
 
     def model(self, model: Model) -> Model:
         """A model with this photo's weights, which shares all others with the given one and leaves it untouched."""
-        return replace(model, generator=with_deltas(model.generator, self.deltas))
+        return tuned_model(model, self.deltas)
 
 
 def invert(
@@ -116,7 +116,8 @@ def inverting(
                 break
     if best is None:
         raise InversionFailed("No latent was found that draws this picture.", "Try another picture or model.")
-    return Inversion(best.w_plus, crop, best.loss, done, time.perf_counter() - began, best.deltas)
+    deltas = {name: delta.half() for name, delta in best.deltas.items()}
+    return Inversion(best.w_plus, crop, best.loss, done, time.perf_counter() - began, deltas)
 
 
 def _search(model: Model, target: Tensor, weight: Tensor, plan: Preset) -> Iterator[InversionStep]:

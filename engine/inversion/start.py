@@ -26,7 +26,7 @@ SAVE_EVERY = 50  # samples: what an interruption can cost
 BLOCK_PX = 128  # samples are drawn up to this block and read off it
 READOUT_SAMPLES = 16  # drawn in full, to learn that reading
 FIRST_SEED = 7_000_000  # of the samples; none that a benchmark shows
-RIDGE = 0.03  # relative to the mean variance of a pixel, times the number of pixels
+RIDGE = 3.0  # relative to the mean variance of a pixel, times the number of pixels
 READOUT_RIDGE = 1e-4  # relative to the mean energy of a feature
 
 

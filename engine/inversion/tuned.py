@@ -4,15 +4,43 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from engine.models import Model
 from stylegan2 import Generator
 from stylegan2.mobile import SeparableLayer
 from stylegan2.synthesis import SynthesisLayer
 
 LOWEST_PX = 16  # layers below steer the composition, which the latent finds better
+
+
+@dataclass(frozen=True)
+class TunedModel(Model):
+    """A model with the weights of one photo.
+
+    Attributes:
+        deltas: by which weights differ from those of the model's file, by name, half precision.
+    """
+
+    deltas: Mapping[str, Tensor]
+
+
+def tuned_model(base: Model, deltas: Mapping[str, Tensor]) -> Model:
+    """Give a model the weights of a photo; it shares all others with `base`, which stays as it is.
+
+    Args:
+        base: the shared model.
+        deltas: as `TunedModel.deltas`; without any the model is returned as it is.
+
+    Raises:
+        KeyError, ValueError: as `with_weights`.
+    """
+    if not deltas:
+        return base
+    return TunedModel(base.info, with_deltas(base.generator, deltas), base.path, deltas)
 
 
 def tunable(generator: Generator, resolution: int) -> dict[str, nn.Parameter]:

@@ -9,7 +9,7 @@ KritaDragError
 ├─ JobError            Cancelled · OutOfMemory · Stalled · HandleLost · InversionFailed · OutOfDomain · NoSession
 │                      WorkerCrashed
 ├─ DocumentError       NoLayer · UnsupportedColor · SelectionTooSmall · LayerChanged
-└─ InputError          BadImage · BadPoints · BadMask · BadOutput · BadOption
+└─ InputError          BadImage · BadPoints · BadMask · BadOutput · BadOption · BadSession
 
 Each leaf has a stable `code`, which is its anchor in docs/errors.md and the key that the plugin shows.
 """
@@ -320,6 +320,12 @@ class BadOption(InputError):
     """An option has a value outside its range."""
 
     code = "bad-option"
+
+
+class BadSession(InputError):
+    """A session's file cannot be used."""
+
+    code = "bad-session"
 
 
 def by_code(code: str) -> type[KritaDragError]:

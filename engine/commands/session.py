@@ -1,0 +1,52 @@
+"""`krita-drag session`: look into a session's file, write its picture, drag on."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from engine.arguments import STOPPED
+from engine.commands.common import say_notes
+from engine.device import pick
+from engine.images import load_mask, save_picture
+from engine.models import ModelStore
+from engine.outputs import PICTURES, check_distinct, check_file
+from engine.points import check_pairs
+from engine.progress import Progress, stop_on_interrupt
+from engine.session import Session
+from engine.session_file import SUFFIX, describe_session, load_session, save_session
+
+
+def run(options: argparse.Namespace) -> int:
+    """Show, render or drag; returns the exit code, 130 when Ctrl-C cut a drag short (the outputs are written)."""
+    if options.action == "show":
+        print(json.dumps(describe_session(options.file), indent=2, ensure_ascii=False))
+        return 0
+    progress = Progress(options.quiet)
+    check_file(options.output, PICTURES)
+    keep = options.session if options.action == "drag" else None
+    if keep:
+        check_file(keep, (SUFFIX,))
+    check_distinct([options.output, *([keep] if keep and keep != options.file else []), options.file])
+    session = load_session(options.file, ModelStore(), pick(options.device))
+    stopped = options.action == "drag" and _drag(session, options, progress)
+    save_picture(options.output, session.result())
+    if keep:
+        save_session(session, keep)
+    say_notes(session.notes, progress)
+    print(f"wrote {options.output}")
+    return STOPPED if stopped else 0
+
+
+def _drag(session: Session, options: argparse.Namespace, progress: Progress) -> bool:
+    """Drag until the solver is done or the user is; returns whether it was the user."""
+    size_wh = session.picture.size_wh
+    check_pairs(options.points, *size_wh)
+    mask = load_mask(options.mask, size_wh) if options.mask else None
+    with stop_on_interrupt() as stop, progress.steps("drag", options.steps) as bar:
+        for step in session.drag(options.points, mask=mask, max_steps=options.steps, onward=options.onward):
+            bar.set_postfix_str(f"{step.mean_distance:.1f} px left", refresh=False)
+            bar.update(step.step - bar.n)
+            if stop.wanted:
+                break
+    return stop.wanted
