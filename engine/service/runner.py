@@ -54,8 +54,9 @@ class Runner:
             else:
                 self._step(hosted, job)
         except Exception as error:
-            trouble = error.with_traceback(None)  # its frames would hold on to the device's memory
-            if not isinstance(error, KritaDragError):
+            trouble = _as_out_of_memory(error) or error
+            trouble = trouble.with_traceback(None)  # its frames would hold on to the device's memory
+            if not isinstance(trouble, KritaDragError):
                 _log.exception("job failed", extra={"sid": hosted.sid, "job": job.message.id})
         if trouble is not None:
             self._recover(hosted, job, trouble)
@@ -201,13 +202,15 @@ class Runner:
     ) -> None:
         """End a request: first on the disk, then on the wire; `again`: the session on the disk knows it already."""
         event = kind(re=message.id, sid=_sid(hosted), **fields)
+        folder = hosted.folder
+        if folder is not None and kind is not Error and not again:
+            plain = {name: value for name, value in event.to_plain().items() if name not in _NOT_KEPT}
+            hosted.commit(message.id, event.type, plain)
+            if hosted.unkept:
+                event = kind(re=message.id, sid=_sid(hosted), **{**fields, "notes": tuple(hosted.notes)})
         frames = [bytes(part) for part in encode(event)]
         kept = False
-        folder = hosted.folder
         if folder is not None:
-            if kind is not Error and not again:
-                plain = {name: value for name, value in event.to_plain().items() if name not in _NOT_KEPT}
-                hosted.commit(message.id, event.type, plain)
 
             def keep() -> None:
                 nonlocal kept
@@ -217,6 +220,15 @@ class Runner:
             hosted.attempt("answer", keep)
         envelope = {"say": "answer", "sid": hosted.sid, "id": message.id, "kept": kept, "end": event.type}
         self._tell(envelope, frames)
+
+
+def _as_out_of_memory(error: Exception) -> OutOfMemory | None:
+    """Tell want of memory, which libraries raise under several names, from other failures."""
+    if isinstance(error, MemoryError) or "allocate memory" in str(error) or "not enough memory" in str(error):
+        return OutOfMemory(
+            "The engine's memory does not hold this job.", "Close other programs, or use a smaller part."
+        )
+    return None
 
 
 def _sid(hosted: HostedSession) -> str | None:

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import tiny_home
-from running_engine import Engine, Talker, running
+
+from benchmarks.service import tiny_home
+from benchmarks.service.running_engine import Engine, Talker, running
 
 
 @pytest.fixture(scope="session")

@@ -12,8 +12,9 @@ import zmq
 from krita_drag.keys import KeyPair, load_or_create
 from krita_drag.wire.codec import decode
 from krita_drag.wire.messages import AskStatus, Drag, Open, Render, Shutdown, new_id
-from running_engine import Engine, Talker, wait_for
-from tiny_home import NAME
+
+from benchmarks.service.running_engine import Engine, Talker, wait_for
+from benchmarks.service.tiny_home import NAME
 
 Dress = Callable[[zmq.Socket, Engine, Path], None]
 

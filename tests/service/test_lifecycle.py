@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 from krita_drag.wire.messages import AskStatus, Shutdown, new_id
-from running_engine import Engine, Talker, alive, running, wait_for
 
+from benchmarks.service.running_engine import Engine, Talker, alive, running, wait_for
 from engine.cli import main
 from engine.doctor import diagnose
 

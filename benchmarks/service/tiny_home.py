@@ -11,10 +11,10 @@ from engine.model_folder import WEIGHTS, write_folder
 from stylegan2 import StyleGAN2Config, StyleGAN2Generator
 from stylegan2.checkpoints import native
 
-NAME, RESOLUTION = "tiny", 64
+NAME, RESOLUTION, CHANNELS = "tiny", 128, 32
 
 
-def install(home: Path, name: str = NAME, resolution: int = RESOLUTION, channels: int = 16) -> None:
+def install(home: Path, name: str = NAME, resolution: int = RESOLUTION, channels: int = CHANNELS) -> None:
     """Put an untrained StyleGAN2 into the model store of a home."""
     torch.manual_seed(0)
     sizes = [size for size in (4, 8, 16, 32, 64, 128, 256, 512) if size <= resolution]

@@ -17,8 +17,8 @@ import zmq
 from krita_drag.keys import load_or_create
 from krita_drag.wire.codec import decode, encode
 from krita_drag.wire.messages import Ack, Credit, Hello, Live, Message, Open, Ping, Request, is_terminal, new_id
-from tiny_home import NAME
 
+from benchmarks.service.tiny_home import NAME
 from engine.service.folder import read_connection
 
 PATIENCE_S = 60.0  # a busy machine must not fail a test
