@@ -41,6 +41,7 @@ class Artist:
         self.strays: list[Any] = []
         self.sids: set[str] = set()
         self.round_trips_s: list[float] = []
+        self._dropped: set[str] = set()
         self._ended: dict[str, threading.Event] = {}
         keys = keys or load_or_create(home / "keys" / "client.key")
         self.client = Client(self._find, keys, self._on_event, app="artist")
@@ -54,6 +55,8 @@ class Artist:
             self.round_trips_s.append(time.monotonic() - event.time)
         request = getattr(event, "re", None)
         if request is None:
+            return
+        if request in self._dropped:
             return
         if request not in self.events or getattr(event, "sid", None) not in {None, *self.sids}:
             self.strays.append(event)
@@ -72,6 +75,11 @@ class Artist:
             self.sids.add(request.sid)  # type: ignore[attr-defined]
         self.client.send(request)
         return request.id
+
+    def drop(self, request: str) -> None:
+        """Forget a request, and what still comes of it."""
+        self._dropped.add(request)
+        self.events.pop(request, None)
 
     def has_ended(self, request: str) -> bool:
         """Whether the terminal event has come."""

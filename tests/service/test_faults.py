@@ -195,10 +195,10 @@ def test_flipped_bits_never_reach_a_picture(shared: Engine, truth: Truth) -> Non
 
 
 def test_a_full_disk_costs_safety_and_not_the_work(home: Path, artist: Artist, truth: Truth) -> None:
-    """The worker may write no file longer than 4 kB from here on, which fails as a full disk does."""
+    """The worker may write no file longer than 256 bytes from here on, which fails as a full disk does."""
     with running(home) as engine:
         sid = artist.open(seed=1)
-        limit = "import resource, sys; resource.prlimit(int(sys.argv[1]), resource.RLIMIT_FSIZE, (4096, 4096))"
+        limit = "import resource, sys; resource.prlimit(int(sys.argv[1]), resource.RLIMIT_FSIZE, (256, 256))"
         subprocess.run([sys.executable, "-c", limit, str(engine.worker_pid())], check=True)
         done = artist.end_of(artist.begin_drag(sid))
         assert truth.fault(1, done, undos=1) == ""
