@@ -243,10 +243,12 @@ class EditSession:
 
     def _failed(self, failure: KritaDragError) -> None:
         stage, self._job, self._after_open, self._wanted_state = self.stage, None, None, None
-        self.problem = failure
         if stage is Stage.APPLYING and self.shown.patch is not None and self.shown.patch_is_full:
+            self.notes = (f"The result cannot be reopened later: {failure}",)
             self._finish_apply(None)
-        elif stage in (Stage.OPENING, Stage.PREPARING) or failure.code == "no-session":
+            return
+        self.problem = failure
+        if stage in (Stage.OPENING, Stage.PREPARING) or failure.code == "no-session":
             self.stage = Stage.EMPTY
             self.shown = Shown()
         else:

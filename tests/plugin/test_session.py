@@ -209,8 +209,8 @@ def test_apply_of_a_preview_renders_it_first(engine: Engine) -> None:
 def test_a_result_is_made_even_if_its_file_cannot_be_had(engine: Engine) -> None:
     engine.dragged().session.apply()
     engine.answer(wire.Error, code="no-disk-space", message="The disk is full.")
-    assert engine.saved[0][1] is None
-    assert engine.session.problem is not None and engine.session.problem.code == "no-disk-space"
+    assert engine.saved[0][1] is None and engine.session.stage is Stage.READY
+    assert engine.session.problem is None and "The disk is full." in engine.session.notes[0]
 
 
 def test_apply_with_nothing_changed_says_so(engine: Engine) -> None:
