@@ -44,6 +44,7 @@ class Session:
         w_start: latent of that square, (1, num_ws, w_dim).
         states: the picture as opened, then one state for each drag, the best of it; undone ones included.
         history: all events of the latest drag.
+        chunk: handles that `newton` works on at once, to save memory; None for as many as it likes.
         generated: whether the picture is the model's own.
     """
 
@@ -53,6 +54,7 @@ class Session:
         self.model, self.picture, self.crop, self.w_start = model, picture, crop, w_start
         self.states = [EditState(w_start)]
         self.history: list[DragStep] = []
+        self.chunk: int | None = None
         self.generated = generated
         self._shown = 0  # index of the state that is shown
         self._next: EditState | None = None  # of a drag that has no event yet
@@ -192,6 +194,7 @@ class Session:
             max_steps=max_steps,
             home=self.w_start,
             reach=reach,
+            chunk=self.chunk,
         )
         for event in events:
             self._keep(event, points)
@@ -211,7 +214,8 @@ class Session:
         region = self.region(mask)
         start = self._begin(region, onward=True, resumed=resumed)
         square = None if region is None else region.square
-        solver = LiveDrag(self.model.generator, start.w_plus, points, square, home=self.w_start, reach=reach)
+        bounds = {"home": self.w_start, "reach": reach, "chunk": self.chunk}
+        solver = LiveDrag(self.model.generator, start.w_plus, points, square, **bounds)  # type: ignore[arg-type]
         return SessionLiveDrag(self, solver, points)
 
     def undo(self) -> bool:

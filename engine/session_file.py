@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -26,7 +26,7 @@ from engine.drag import DragStep
 from engine.images import Picture, atomic_output, load_picture, save_picture
 from engine.inversion.tuned import TunedModel, tuned_model
 from engine.model_folder import read_record
-from engine.models import Model, ModelStore
+from engine.models import Model
 from engine.rendering import Region
 from engine.session import EditState, Session
 
@@ -64,7 +64,15 @@ def save_session(session: Session, path: Path) -> None:
         save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, temporary, header)
 
 
-def load_session(path: Path, store: ModelStore, device: torch.device | str = "cpu") -> Session:
+class ModelSource(Protocol):
+    """Where models come from: `engine.models.ModelStore`, or what keeps them in memory."""
+
+    def load(self, name: str, device: torch.device | str) -> Model:
+        """Return a model on a device."""
+        ...
+
+
+def load_session(path: Path, store: ModelSource, device: torch.device | str = "cpu") -> Session:
     """Read a session; the result shows what it showed when it was written.
 
     Args:

@@ -20,7 +20,7 @@ class LiveDrag:
     """Handles that are held; `move` as the pointer does, `step` while there is time, `release` at the end.
 
     Args:
-        generator, w_plus, mask, home, reach: as for `engine.drag.drag`.
+        generator, w_plus, mask, home, reach, chunk: as for `engine.drag.drag`.
         points: where the handles are pressed, model pixels; the targets are the first to be pulled to.
     """
 
@@ -33,9 +33,10 @@ class LiveDrag:
         *,
         home: Tensor | None = None,
         reach: float | None = None,
+        chunk: int | None = None,
     ) -> None:
         with memory_guard(w_plus.device):
-            self._solver = Newton(generator, w_plus, points, mask, home=home, reach=reach)
+            self._solver = Newton(generator, w_plus, points, mask, home=home, reach=reach, chunk=chunk)
         self._device, self._number, self._without_progress = w_plus.device, 0, 0
         self._best_distance = float("inf")
 

@@ -77,6 +77,7 @@ class Newton:
         settings: constants.
         home: latent of the unedited picture, like `w_plus`, from which the way is measured; None for `w_plus`.
         reach: bound of the way, in place of the settings'.
+        chunk: handles linearised at once, in place of the settings'.
     """
 
     def __init__(
@@ -89,8 +90,10 @@ class Newton:
         *,
         home: Tensor | None = None,
         reach: float | None = None,
+        chunk: int | None = None,
     ) -> None:
         self.generator, self.settings = generator, settings or NewtonSettings()
+        self.chunk = chunk or self.settings.chunk
         self.reach = self.settings.reach if reach is None else reach
         self.feature_size = min(FEATURE_SIZE, generator.feature_resolutions[-1])
         self.unit_px = generator.resolution / REFERENCE_RESOLUTION  # model pixels per pixel at 512
@@ -256,7 +259,7 @@ class Newton:
         """Derivative of the handles' positions by the moving rows, (2n, rows, w_dim), in model pixels."""
         parts = []
         w_now = self._latent(self.whitened)
-        for handles in self.handles.split(self.settings.chunk):
+        for handles in self.handles.split(self.chunk):
             w = w_now.repeat(len(handles), 1, 1).requires_grad_(True)
             view = self._view_around(w, handles, self.tracker.patch_reach_px)
             operator = self.tracker.position_operator(view.detach(), handles)

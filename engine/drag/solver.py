@@ -55,6 +55,7 @@ def drag(
     max_steps: int = DEFAULT_STEPS,
     home: Tensor | None = None,
     reach: float | None = None,
+    chunk: int | None = None,
 ) -> Iterator[DragStep]:
     """Drag handles towards their targets, one step each time an event is asked for.
 
@@ -70,6 +71,7 @@ def drag(
         home: latent of the unedited picture, if `w_plus` is an edit of it.
         reach: how far the latent may go from home: RMS over its moving rows of the distance in standard deviations
             of the model's own samples; None for the solver's default.
+        chunk: of `newton`, handles that are linearised at once: fewer take less memory and more time.
 
     Yields:
         The state at the start, then after every step.
@@ -80,4 +82,6 @@ def drag(
     """
     require_solver(solver)
     with memory_guard(w_plus.device):
-        yield from SOLVERS[solver](generator, w_plus, points, mask, home=home, reach=reach).steps(max_steps)
+        options = {"chunk": chunk} if solver == "newton" else {}
+        start = SOLVERS[solver](generator, w_plus, points, mask, home=home, reach=reach, **options)
+        yield from start.steps(max_steps)

@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from krita_drag.wire.errors import BadFrame, NoSession
+from krita_drag.wire.errors import NoSession
 from krita_drag.wire.messages import Live, Open, Request, Restore
 
 from engine.drag import DragStep
 from engine.models import Model
+from engine.service.exchange import from_frame
 from engine.service.jobs import Report, Steps
 from engine.service.keeping import Ended, Keeper, Progress
 from engine.service.model_cache import ModelCache
@@ -138,8 +139,7 @@ class HostedSession:
     def inverted(self, session: Session) -> None:
         """Note what an inversion has found."""
         self._session = session
-        shared = self.model(self.opening().model)
-        self.attempt("inversion", lambda: self.keeper.write_inverted(session, shared))
+        self.attempt("inversion", lambda: self.keeper.write_inverted(session))
 
     def inversion_options(self, steps: int | None, preset: str) -> dict[str, Any]:
         """Return the options of an inversion."""
@@ -151,6 +151,7 @@ class HostedSession:
             self._session = self._bring_back()
             if self._session is not None:
                 self._ended = self.keeper.read_state(self._session)
+                self._session.chunk = 1 if self.frugal else None
         return self._session
 
     def need_session(self) -> Session:
@@ -176,16 +177,10 @@ class HostedSession:
         """Return the newest message of a gesture."""
         return self._newest.get(message.id, message)
 
-    def as_file(self) -> Any:
-        """Return the session as a file.
-
-        Raises:
-            BadFrame: this release cannot.
-        """
-        raise BadFrame("This engine does not hand out session files.", "")
-
     def _bring_back(self) -> Session | None:
         message = self.opening()
+        if isinstance(message, Restore):
+            return from_frame(message.session, self.models)
         if message.seed is not None:
             return Session.from_seed(self.model(message.model), message.seed, message.truncation_psi)
         return self.keeper.read_inverted(to_picture(message.image, message.order), self.model(message.model))

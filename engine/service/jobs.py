@@ -33,6 +33,7 @@ from engine.align import Crop
 from engine.drag import DragStep
 from engine.points import Pair
 from engine.rendering import Patch
+from engine.service.exchange import to_frame
 from engine.service.pixels import patch_fields, to_mask, to_picture, whole_picture
 from engine.session import Session
 
@@ -112,8 +113,8 @@ def _invert(hosted: HostedSession, message: Invert) -> Steps:
 def invert(hosted: HostedSession, steps: int | None = None, preset: str = "balanced") -> Generator[Report, None, None]:
     """Find the picture in the model; the session is there afterwards."""
     opening = hosted.opening()
-    if opening.image is None:
-        raise BadFrame("A picture made from a seed needs no search.")
+    if getattr(opening, "image", None) is None:
+        raise BadFrame("Only a picture that was sent needs to be looked for.")
     yield Report("loading")
     model = hosted.model(opening.model)
     picture = to_picture(opening.image, opening.order)
@@ -220,8 +221,8 @@ def _render(hosted: HostedSession, message: Render) -> Steps:
 
 
 def _save(hosted: HostedSession, message: Save) -> Steps:
-    yield from _ready(hosted)
-    return {"session": hosted.as_file()}
+    session = yield from _ready(hosted)
+    return {"session": to_frame(session)}
 
 
 def _restore(hosted: HostedSession, message: Restore) -> Steps:

@@ -12,7 +12,7 @@ import contextlib
 import json
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +28,14 @@ from torch import Tensor
 from engine.align import Crop
 from engine.drag import DragStep
 from engine.images import Picture
-from engine.inversion.tuned import with_weights
+from engine.inversion.tuned import TunedModel, tuned_model
 from engine.models import Model
 from engine.rendering import Region
 from engine.service.files import Damaged, read_sealed, write_sealed
 from engine.session import EditState, Session
 
 _OPENING, _INVERTED, _STATE, _PROGRESS = "opening.sealed", "inverted.sealed", "state.sealed", "progress.sealed"
+_DELTA = "delta."
 
 
 @dataclass(frozen=True)
@@ -103,22 +104,17 @@ class Keeper:
         assert isinstance(message, Open | Restore)
         return message
 
-    def write_inverted(self, session: Session, shared: Model) -> None:
+    def write_inverted(self, session: Session) -> None:
         """Keep what the inversion has found.
-
-        Args:
-            session: fresh from its inversion.
-            shared: the model as it was before.
 
         Raises:
             OSError: it cannot be written.
         """
         head = {"crop": asdict(session.crop), "notes": list(session.opening_notes)}
-        before = dict(shared.generator.named_parameters())
-        tuned = {n: p for n, p in session.model.generator.named_parameters() if p is not before[n]}
-        tensors = {f"weight.{name}": value.detach().cpu().contiguous() for name, value in tuned.items()}
-        tensors["w_start"] = session.w_start.detach().cpu().contiguous()
-        write_sealed(self._folder / _INVERTED, [json.dumps(head).encode(), safetensors.torch.save(tensors)])
+        deltas = session.model.deltas if isinstance(session.model, TunedModel) else {}
+        tensors = {f"{_DELTA}{name}": delta for name, delta in deltas.items()} | {"w_start": session.w_start}
+        data = safetensors.torch.save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
+        write_sealed(self._folder / _INVERTED, [json.dumps(head).encode(), data])
 
     def read_inverted(self, picture: Picture, shared: Model) -> Session | None:
         """Bring a session back as its inversion left it; None when there was none."""
@@ -131,8 +127,8 @@ class Keeper:
         kept: Any = {name: tuple(value) if isinstance(value, list) else value for name, value in found["crop"].items()}
         crop = Crop(**kept)
         like = shared.generator.w_mean
-        weights = {name[len("weight.") :]: value.to(like) for name, value in tensors.items() if name != "w_start"}
-        model = replace(shared, generator=with_weights(shared.generator, weights)) if weights else shared
+        deltas = {name.removeprefix(_DELTA): one.to(like.device) for name, one in tensors.items() if name != "w_start"}
+        model = tuned_model(shared, deltas)
         w_start = tensors["w_start"].to(like)
         return Session(model, picture, crop, w_start, generated=False, notes=found["notes"])
 

@@ -30,6 +30,8 @@ from krita_drag.wire.messages import (
     Redo,
     Render,
     Reset,
+    Restore,
+    Save,
     Undo,
     Welcome,
     is_terminal,
@@ -92,6 +94,22 @@ def test_a_photo_is_found_and_every_pixel_outside_the_mask_stays(talker: Talker)
     assert dragged.type == "done"
     x, y, width, height = dragged.rect
     assert x >= 20 and x + width <= 60 and y >= 20 and y + height <= 60
+
+
+def test_a_session_is_saved_and_restored_elsewhere(talker: Talker) -> None:
+    image = np.random.default_rng(1).integers(0, 255, (70, 60, 4), np.uint8)
+    image[..., 3] = 255
+    sid, other = new_id(), new_id()
+    talker.ask(Open(id=new_id(), sid=sid, model=NAME, image=Frame("u1", image.shape, image.tobytes())))
+    talker.ask(Invert(id=new_id(), sid=sid, steps=8))
+    dragged = talker.ask(Drag(id=new_id(), sid=sid, points=((25.0, 25.0, 30.0, 27.0),), max_steps=3))
+    saved = talker.ask(Save(id=new_id(), sid=sid))
+    restored = talker.ask(Restore(id=new_id(), sid=other, session=saved.session))
+    assert restored.size == (60, 70) and restored.undos == 1 and restored.handles == dragged.handles
+    assert pixels(restored.patch).tobytes() == pixels(dragged.patch).tobytes()
+    assert talker.ask(Undo(id=new_id(), sid=other)).undos == 0
+    damaged = Frame("u1", (9,), b"not a one")
+    assert talker.ask(Restore(id=new_id(), sid=new_id(), session=damaged)).code == "bad-session"
 
 
 def test_a_gesture_follows_the_newest_targets_and_ends_with_its_release(talker: Talker) -> None:
