@@ -11,11 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.align import Crop
-from engine.composite import GENERATED_TOLERANCE, PHOTO_TOLERANCE, changed_mask, restore
+from engine.composite import GENERATED_TOLERANCE, PHOTO_TOLERANCE, changed_mask, match_tones
 from engine.device import memory_guard
 from engine.images import Picture, to_tensor, to_uint8
-from engine.inversion.detail import FineDetail, is_finer
-from engine.inversion.motion import Motion, find_motion
 from engine.models import Model
 from engine.preview import PREVIEW_PX, Preview, can_preview, shrink
 
@@ -52,21 +50,6 @@ class Patch:
     rgba: NDArray[np.uint8]
 
 
-@dataclass(frozen=True, eq=False)
-class _Edit:
-    """An edit in model pixels.
-
-    Attributes:
-        square: what the model's square shows, (1, 3, R, R) in [-1, 1].
-        mask: how much of it shows, (R, R) in [0, 1]; None for all.
-        motion: how it came from the picture as opened; None where that does not matter.
-    """
-
-    square: Tensor
-    mask: NDArray[np.float32] | None = None
-    motion: Motion | None = None
-
-
 class Renderer:
     """Shows latents as edits of one picture.
 
@@ -85,11 +68,9 @@ class Renderer:
     def result(self, w_plus: Tensor, region: Region | None) -> Picture:
         """The whole picture with what changed laid over it; every other pixel is the picture's own."""
         picture = self._picture
-        edit = self._edit(w_plus, region)
-        if edit.mask is None:
-            rgb = to_uint8(self._model.generator.trim(edit.square))
-        else:
-            rgb = self._crop.paste(picture.rgb, to_uint8(edit.square), edit.mask, self._fine_detail(edit))
+        edited, mask = self._edit(w_plus, region)
+        whole = self._model.generator.trim(edited)
+        rgb = to_uint8(whole) if mask is None else self._crop.paste(picture.rgb, to_uint8(edited), mask)
         if region is not None:  # resampling to the model and back blurs the region's edge
             rgb = np.where(region.document[..., None] > 0, rgb, picture.rgb)
         return Picture(rgb, picture.alpha, picture.icc_profile, picture.notes)
@@ -106,35 +87,37 @@ class Renderer:
         left, top, right, bottom = box = self._crop.bounds(*self._picture.size_wh)
         size_wh = right - left, bottom - top
         small = size_px is not None and size_px <= PREVIEW_PX and can_preview(self._model.generator)
-        edit = self._estimate(w_plus, region) if small else self._edit(w_plus, region)
+        edited, mask = self._estimate(w_plus, region) if small else self._edit(w_plus, region)
         crop = self._crop.at_resolution(PREVIEW_PX) if small else self._crop
         if size_px is not None and max(size_wh) > size_px:
             shrinkage = size_px / max(size_wh)
             size_wh = max(1, round(size_wh[0] * shrinkage)), max(1, round(size_wh[1] * shrinkage))
-        shown = np.ones((crop.resolution, crop.resolution), np.float32) if edit.mask is None else edit.mask
-        detail = self._fine_detail(edit) if size_px is None else None
-        rgb, opacity = crop.overlay(to_uint8(edit.square), shown, box, size_wh, detail)
+        shown = np.ones((crop.resolution, crop.resolution), np.float32) if mask is None else mask
+        rgb, opacity = crop.overlay(to_uint8(edited), shown, box, size_wh)
         opacity = opacity * self._allowed(box, size_wh, region)
         rgba = np.dstack([rgb, (opacity * 255).round().astype(np.uint8)])
         patch = Patch((left, top, right - left, bottom - top), rgba)
         return patch if size_px is not None else _trimmed(patch)
 
-    def _edit(self, w_plus: Tensor, region: Region | None) -> _Edit:
+    def _edit(self, w_plus: Tensor, region: Region | None) -> tuple[Tensor, NDArray[np.float32] | None]:
+        """The edited square, (1, 3, R, R), and how much of it shows, (R, R); None for all."""
         edited = render(self._model, w_plus)
         if self._generated and region is None:
-            return _Edit(edited)
+            return edited, None
         return self._blend(self._before, edited, self._photo, None if region is None else region.square)
 
-    def _estimate(self, w_plus: Tensor, region: Region | None) -> _Edit:
+    def _estimate(self, w_plus: Tensor, region: Region | None) -> tuple[Tensor, NDArray[np.float32] | None]:
         """As `_edit`, estimated at `PREVIEW_PX`."""
         with memory_guard(w_plus.device):
             edited = self._preview(w_plus)
         if self._generated and region is None:
-            return _Edit(edited)
+            return edited, None
         square = None if region is None else shrink(torch.from_numpy(region.square)[None, None])[0, 0].numpy()
         return self._blend(shrink(self._before), edited, shrink(self._photo), square)
 
-    def _blend(self, before: Tensor, edited: Tensor, photo: Tensor, square: NDArray[np.float32] | None) -> _Edit:
+    def _blend(
+        self, before: Tensor, edited: Tensor, photo: Tensor, square: NDArray[np.float32] | None
+    ) -> tuple[Tensor, NDArray[np.float32]]:
         tolerance = GENERATED_TOLERANCE if self._generated else PHOTO_TOLERANCE
         mask = changed_mask(
             before,
@@ -144,16 +127,7 @@ class Renderer:
             fade_border=not self._generated,
             margin=self._crop.margin * edited.shape[-1] // self._crop.resolution,
         )
-        if self._generated:
-            return _Edit(edited, mask)
-        motion = find_motion(before, edited)
-        return _Edit(restore(edited, before, photo, motion), mask, motion)
-
-    def _fine_detail(self, edit: _Edit) -> FineDetail | None:
-        """What the document shows beyond the model's resolution; None where it shows nothing."""
-        if edit.motion is None or not is_finer(self._crop):
-            return None
-        return FineDetail(self._crop, self._picture.rgb, self._photo, edit.motion)
+        return edited if self._generated else match_tones(edited, before, photo), mask
 
     def _allowed(
         self, box: tuple[int, int, int, int], size_wh: tuple[int, int], region: Region | None

@@ -84,6 +84,8 @@ class MarkerLayer:
         layer = self.find()
         if layer is not None and layer.visible() != visible:
             layer.setVisible(visible)
+            for shape in give_back(layer.shapes()):
+                shape.update()  # else Krita goes on showing the picture as it was
 
     def _shapes(self, layer: Any) -> list[tuple[Any, Mark]]:
         """Return our shapes with what they mark; positions from the middle of the box, exact at any resolution."""

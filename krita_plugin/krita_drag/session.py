@@ -239,7 +239,10 @@ class EditSession:
             return
         self.stage = Stage.READY
         self.notes = (*self.notes, *event.notes)
-        self._take_state(event)
+        if event.patch is None:  # stopping is quick, drawing may not be: ask for the picture of what was reached
+            self._begin(Stage.STEPPING, wire.Render(id=wire.new_id(), sid=self.sid), keep_notes=True)
+        else:
+            self._take_state(event)
 
     def _failed(self, failure: KritaDragError) -> None:
         stage, self._job, self._after_open, self._wanted_state = self.stage, None, None, None

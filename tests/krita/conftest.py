@@ -7,11 +7,13 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from desktop import PROGRAMS, Desktop
 from krita_session import KritaSession, Profile, template_profile
-from plugin_session import PluginSession, install_engine, install_plugin
+from PIL import Image
+from plugin_session import PluginSession, plugin_running
 
 from engine.models import ModelStore
 
@@ -68,37 +70,26 @@ def models_folder(store: ModelStore) -> Path:
 
 
 @pytest.fixture
-def open_plugin(start_krita: Start, tmp_path: Path, models_folder: Path) -> Iterator[Callable[..., PluginSession]]:
-    """A function that starts Krita with plugin and engine installed and a document open.
+def open_plugin(
+    template: Profile, desktop: Desktop, tmp_path: Path, models_folder: Path
+) -> Iterator[Callable[..., PluginSession]]:
+    """A function that starts Krita with the plugin; keyword arguments are those of `plugin_running`."""
+    with ExitStack() as stack:
 
-    Keyword arguments: `document`; `settings`, choices of the user; `engine`, whether one is installed; `home`.
-    At the end each Krita is closed as an artist would, and must neither show a dialog nor crash.
-    """
-    sessions: list[PluginSession] = []
+        def start(**options: Any) -> PluginSession:
+            folder = tmp_path / f"plugin-{len(list(tmp_path.glob('plugin-*')))}"
+            folder.mkdir()
+            options.setdefault("home", tmp_path / "krita-drag")
+            return stack.enter_context(plugin_running(template, desktop, folder, models_folder, **options))
 
-    def start(
-        document: Path | None = None,
-        settings: dict[str, object] | None = None,
-        engine: bool = True,
-        home: Path | None = None,
-        **options: object,
-    ) -> PluginSession:
-        home = home or tmp_path / "krita-drag"
-        if engine and not home.exists():
-            install_engine(home, models_folder)
-        chosen = {"preset": "fast", **(settings or {})}
-        krita = start_krita(
-            prepare=lambda profile: install_plugin(profile, home, chosen),
-            document=document,
-            env={"KRITA_DRAG_HOME": str(home), "OMP_NUM_THREADS": "1"},
-            **options,
-        )
-        sessions.append(PluginSession(krita, home))
-        return sessions[-1]
+        yield start
 
-    yield start
-    for session in sessions:
-        if session.krita.running:
-            session.no_dialog()
-            assert session.krita.quit() == 0, session.krita.printed()
-        assert "Traceback" not in session.krita.printed(), session.krita.printed()
+
+@pytest.fixture(scope="session")
+def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The astronaut Eileen Collins, 512 x 512 (NASA, public domain)."""
+    from skimage import data
+
+    path = tmp_path_factory.mktemp("photo") / "astronaut.png"
+    Image.fromarray(data.astronaut()).save(path)
+    return path

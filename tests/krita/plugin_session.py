@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from desktop import Desktop
 from krita_session import KritaSession, Profile
 
 from engine import krita_finder
@@ -136,6 +138,43 @@ class PluginSession:
         way = [(x0 + (x1 - x0) * i / steps, y0 + (y1 - y0) * i / steps) for i in range(steps + 1)]
         self.desktop.drag(way, modifiers=modifiers)
 
+    def prepare(self, steps: int = 20) -> None:
+        """Press Prepare and wait for its end.
+
+        Args:
+            steps: fewer than any preset has; enough for what is tested here.
+        """
+        self.wait_for_engine()
+        self.run(
+            "import dataclasses\n"
+            "def send(message, to_engine=edit().session._send):\n"
+            "    quick = type(message).__name__ == 'Invert'\n"
+            "    to_engine(dataclasses.replace(message, steps=steps) if quick else message)\n"
+            "edit().session._send = send",
+            steps=steps,
+        )
+        self.click_button("Prepare photo")
+        self.wait_for_stage("opening", "preparing")
+        self.wait_for_stage("ready", "empty", timeout_s=300)
+        assert self.stage == "ready", self.message
+
+    def drag(self, timeout_s: float = 300) -> None:
+        """Press Drag and wait for its end."""
+        history = self.run("edit().session.shown.undos")
+        self.click_button("Drag")
+        done = "edit().session.stage.value == 'ready' and edit().session.shown.undos == history + 1"
+        self.until(f"{done} or edit().session.problem is not None", timeout_s, history=history)
+        assert self.run("edit().session.problem") is None, self.message
+
+    def apply(self, timeout_s: float = 60) -> str:
+        """Press Apply and return the name of the new layer."""
+        before = self.run("[n.uniqueId().toString() for n in layers()]")
+        self.click_button("Apply as new layer")
+        new = "[n.name() for n in layers() if n.uniqueId().toString() not in before]"
+        (name,) = self.until(new, timeout_s, before=before)
+        self.settle()
+        return str(name)
+
     def view(self, zoom: float, degrees: float = 0, mirrored: bool = False) -> None:
         """Turn the canvas; the middle of the picture stays in the middle."""
         self.run(
@@ -178,3 +217,44 @@ class PluginSession:
     def facts(self) -> dict[str, Any]:
         """Return what helps to see why a test failed."""
         return {"stage": self.stage, "message": self.message, "printed": self.krita.printed()[-2000:]}
+
+
+@contextmanager
+def plugin_running(
+    template: Profile,
+    desktop: Desktop,
+    folder: Path,
+    models: Path,
+    *,
+    document: Path | None = None,
+    settings: dict[str, object] | None = None,
+    engine: bool = True,
+    home: Path | None = None,
+    opengl: str = "none",
+) -> Iterator[PluginSession]:
+    """Run a Krita with the plugin, and close it as an artist would: without a dialog, a crash or a Python error.
+
+    Args:
+        template: profile to copy.
+        desktop: where to show it.
+        folder: for its files; must exist.
+        models: folder with the face model.
+        document: file to open.
+        settings: choices of the user.
+        engine: whether an engine is installed.
+        home: krita-drag's data folder; made if missing.
+        opengl: Krita's canvas: none, desktop or auto.
+    """
+    home = home or folder / "krita-drag"
+    if engine and not home.exists():
+        install_engine(home, models)
+    profile = template.copy_to(folder / "profile").make(opengl)
+    install_plugin(profile, home, {"preset": "fast", **(settings or {})})
+    with KritaSession(folder, desktop, profile, document, {"KRITA_DRAG_HOME": str(home)}) as krita:
+        session = PluginSession(krita, home)
+        yield session
+        if krita.running:
+            session.no_dialog()
+            code = krita.quit()
+            assert code == 0, f"Krita ended with {code}.\n{krita.printed()}"
+        assert "Traceback" not in krita.printed(), krita.printed()

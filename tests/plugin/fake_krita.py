@@ -153,6 +153,9 @@ class Shape:
     def setVisible(self, on: bool) -> None:
         self._visible = on
 
+    def update(self) -> None:
+        """Krita draws again what is under the shape."""
+
     def boundingBox(self) -> QtCore.QRectF:
         return QtCore.QRectF(self._middle.x() - 2, self._middle.y() - 2, 4, 4)
 

@@ -141,6 +141,17 @@ def test_stop_keeps_the_state_that_was_reached(engine: Engine) -> None:
     assert engine.session.shown.patch_is_full and engine.session.shown.undos == 1
 
 
+def test_a_stop_without_a_picture_asks_for_it(engine: Engine) -> None:
+    engine.dragged().session.drag([PULL], DragOptions())
+    engine.session.stop()
+    engine.answer(wire.Cancelled, step=3, undos=2, redos=0)
+    assert engine.session.stage is Stage.STEPPING and engine.session.shown.patch is not None
+    assert isinstance(engine.sent[-1], wire.Render)
+    engine.answer(wire.Done, undos=2, redos=0, rect=(0, 0, 2, 2), patch=PIXELS)
+    assert engine.session.stage is Stage.READY
+    assert engine.session.shown.patch_is_full and engine.session.shown.undos == 2
+
+
 def test_stopping_the_preparation_leaves_nothing_prepared(engine: Engine) -> None:
     engine.session.prepare(wire.Frame("u1", (3, 4, 4), bytes(48)), BOX, "faces", "fast")
     engine.session.stop()

@@ -15,7 +15,7 @@ import traceback
 
 from krita import Extension, Krita
 from PyQt5.QtCore import QByteArray, QPoint, QPointF, QRect, QTimer
-from PyQt5.QtNetwork import QLocalServer, QLocalSocket
+from PyQt5.QtNetwork import QLocalServer
 
 SCOPE = {"__name__": "krita_drag_probe_scope", "Krita": Krita, "k": Krita.instance()}
 
@@ -76,17 +76,16 @@ class Probe(Extension):
             print("probe:", self.server.errorString(), file=sys.stderr)
 
     def accept(self) -> None:
-        """Serve one connection for as long as it lasts."""
-        connection: QLocalSocket = self.server.nextPendingConnection()
+        """Serve the one connection that the tests make."""
+        self.connection = self.server.nextPendingConnection()  # kept: else Python collects it, and Qt still calls us
+        self.connection.readyRead.connect(self.read)
+        self.read()
 
-        def read() -> None:
-            while connection.canReadLine():
-                connection.write(answer(connection.readLine().data()))
-                connection.flush()
-
-        connection.readyRead.connect(read)
-        connection.disconnected.connect(connection.deleteLater)
-        read()
+    def read(self) -> None:
+        """Answer what has come in."""
+        while self.connection.canReadLine():
+            self.connection.write(answer(self.connection.readLine().data()))
+            self.connection.flush()
 
 
 faulthandler.enable()  # a crash leaves Python's side of it in Krita's output
