@@ -141,15 +141,18 @@ def _self_distilled() -> list[PublicModel]:
 
 
 _BY_HAND = [
-    _entry(
-        "human-1024",
-        "People from head to foot (StyleGAN-Human v2)",
-        "people, from head to foot",
-        None,
-        "https://github.com/stylegan-human/StyleGAN-Human",
-        ("non-commercial", _HUMAN_NOTE),
-        aligned=False,
-        margin=256,
+    *(
+        _entry(
+            f"human-{height}",
+            "People from head to foot (StyleGAN-Human v2)",
+            "people, from head to foot",
+            None,
+            "https://github.com/stylegan-human/StyleGAN-Human",
+            ("non-commercial", _HUMAN_NOTE),
+            aligned=False,
+            margin=height // 4,
+        )
+        for height in (512, 1024)
     ),
     _entry(
         "landscapes-256",
