@@ -85,6 +85,7 @@ class DragDocker(DockWidget):
         self._result.apply_wanted.connect(self._to_edit(Edit.apply))
         self._message.dismissed.connect(self._to_edit(lambda edit: edit.session.dismiss()))
         self._advanced.chosen.connect(guarded(desk.choose))
+        self._advanced.weight_chosen.connect(self._to_edit(Edit.set_weight))
         self._advanced.reopen_wanted.connect(self._to_edit(Edit.reopen))
         self._advanced.connect_wanted.connect(guarded(desk.connect_to))
         self._advanced.diagnostics_wanted.connect(guarded(self._copy_diagnostics))
@@ -201,7 +202,16 @@ class DragDocker(DockWidget):
         if edit is None:
             return describe(self._desk.link_status, None)
         source, selected = edit.look_at_source()
-        return describe(self._desk.link_status, edit.session, edit.editor.pairs, edit.reader.fraction, source, selected)
+        grip = edit.editor.selected
+        return describe(
+            self._desk.link_status,
+            edit.session,
+            edit.editor.pairs,
+            edit.reader.fraction,
+            source,
+            selected,
+            grip.key if grip is not None else None,
+        )
 
     def _copy_diagnostics(self) -> None:
         QtWidgets.QApplication.clipboard().setText(self._desk.diagnostics())

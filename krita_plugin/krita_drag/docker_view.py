@@ -48,6 +48,7 @@ class DockerView(NamedTuple):
     can_drag: bool
     drag_stops: bool
     rows: tuple[Row, ...]
+    selected: Row | None
     state: int
     states: int
     can_step: bool
@@ -72,6 +73,7 @@ def describe(
     reading: float | None = None,
     source: str = "",
     selected: bool = False,
+    selected_key: int | None = None,
 ) -> DockerView:
     """Compute what the docker shows.
 
@@ -82,6 +84,7 @@ def describe(
         reading: how much of the layer has been read, 0 to 1, while that goes on.
         source: name of the layer that was prepared, or would be.
         selected: whether a selection limits what may move.
+        selected_key: of the pair that was pressed last.
     """
     stage = session.stage if session is not None else Stage.CLOSED
     stops = stage in STOPPABLE or reading is not None
@@ -91,6 +94,7 @@ def describe(
     progress, progress_text = _progress(stage, session, reading)
     shown = session.shown if session is not None else None
     moves = any(not pair.is_anchor for pair in pairs)
+    rows = _rows(session, pairs)
     return DockerView(
         engine_text=_engine_text(link),
         engine_colour=ENGINE_COLOURS.get(link.state, TROUBLE),
@@ -105,7 +109,8 @@ def describe(
         drag_text=tr("Stop") if stops else tr("Drag"),
         can_drag=stops or (idle and link.usable and moves),
         drag_stops=stops,
-        rows=_rows(session, pairs),
+        rows=rows,
+        selected=next((row for row in rows if row.key == selected_key), None),
         state=shown.undos if shown else 0,
         states=shown.undos + shown.redos if shown else 0,
         can_step=ready and link.usable,

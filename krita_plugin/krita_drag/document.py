@@ -112,7 +112,7 @@ class KritaDocument:
         """
         space = (node.colorModel(), node.colorDepth(), node.colorProfile())
         with _Conversion(space, SRGB) as convert:
-            for band in _bands(box):
+            for band in bands_of(box):
                 yield bytes(convert(node.projectionPixelData(band.x, band.y, band.w, band.h), band))
 
     def read_selection(self, box: Box) -> bytes:
@@ -149,7 +149,7 @@ class KritaDocument:
         stride = 4 * box.w
         space = (self.krita.colorModel(), self.krita.colorDepth(), self.krita.colorProfile())
         with _Conversion(SRGB, space) as convert:
-            for band in _bands(box):
+            for band in bands_of(box):
                 start = (band.y - box.y) * stride
                 rows = QtCore.QByteArray(bgra[start : start + band.h * stride])
                 node.setPixelData(convert(rows, band), band.x, band.y, band.w, band.h)
@@ -256,7 +256,8 @@ def _set_space(node: Any, space: tuple) -> None:
         )
 
 
-def _bands(box: Box) -> list[Box]:
+def bands_of(box: Box) -> list[Box]:
+    """Cut a box into the parts that are read or written in one go."""
     return box.rows(max(1, BAND_PX // box.w))
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable
+import zlib
+from typing import Any, Callable, Sequence
 
-from .document import KritaDocument, Source
+from .document import KritaDocument, Source, bands_of
 from .edit_state import STOPPABLE, DragOptions, Patch, Stage
 from .geometry import Box, box_around, part_to_send
 from .guard import guarded
@@ -60,6 +61,7 @@ class Edit(QtCore.QObject):
         self.reader = BandReader(self)
         self._settings, self._split_mask = settings, split_mask
         self._source: Any | None = None
+        self._sums: Sequence[int] = ()  # of the bands that were read
         self._drag_after = False
         self._shown_patch: Patch | None = None
         self._results = Results(self.document)
@@ -196,8 +198,8 @@ class Edit(QtCore.QObject):
         box = self._part_to_send(source)
         self._source, self.source_name = source.node, source.name
 
-        def send(pixels: bytes) -> None:
-            settings = self._settings()
+        def send(pixels: bytes, sums: Sequence[int]) -> None:
+            settings, self._sums = self._settings(), sums
             frame = wire.Frame("u1", (box.h, box.w, 4), pixels)
             self.session.prepare(frame, box, settings.model, settings.preset, settings.preview_px)
             self.session.notes = source.notes
@@ -272,7 +274,7 @@ class Edit(QtCore.QObject):
 
     def _reopen(self) -> None:
         kept = self._results.remembered()
-        self._source = self.document.find(kept.source)
+        self._source, self._sums = self.document.find(kept.source), ()
         self.source_name = self._source.name() if self._source is not None else ""
         self.session.restore(kept.file, kept.box, kept.model)
         self.set_editing(True)
@@ -288,6 +290,7 @@ class Edit(QtCore.QObject):
             self._guarded_command(lambda: self._insert(patch, file))
 
     def _insert(self, patch: Patch, file: bytes | None) -> None:
+        painted = self._painted_on(patch.box)
         result, source = self._results.add_layer(self._source, self._result_name(), patch)
         if file is not None:
             kept = Kept(self.session.model, source.uniqueId().toString(), self.session.box, file)
@@ -295,7 +298,18 @@ class Edit(QtCore.QObject):
         if self._settings().separate_mask:
             QtCore.QTimer.singleShot(ACTIVATION_MS, self._split_mask)
         QtCore.QTimer.singleShot(2 * ACTIVATION_MS, guarded(lambda: self._back_to_source(source, result)))
+        if painted:
+            self.session.note("The layer was painted on since it was prepared; the result shows it as it was then.")
         self._leave_canvas()
+
+    def _painted_on(self, box: Box) -> bool:
+        """Whether the source has changed around a box since it was read."""
+        bands = list(zip(bands_of(self.session.box), self._sums)) if self._source is not None else []
+        return any(
+            zlib.crc32(b"".join(self.document.read(self._source, band))) != total
+            for band, total in bands
+            if not band.intersect(box).empty
+        )
 
     def _back_to_source(self, source: Any, result: Any) -> None:
         """Make the source the active layer again, so that the next preparation does not read the result."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Callable, Iterator
+import zlib
+from typing import Callable, Iterator, Sequence
 
 from .guard import LOGGER
 from .qt import QtCore
@@ -21,6 +22,7 @@ class BandReader(QtCore.QObject):
         self.fraction: float | None = None
         self._bands: Iterator[bytes] = iter(())
         self._parts: list[bytes] = []
+        self._sums: list[int] = []
         self._timer = QtCore.QTimer(self)
         self._timer.setInterval(0)
         self._timer.timeout.connect(self._step)
@@ -29,10 +31,13 @@ class BandReader(QtCore.QObject):
         self,
         bands: Iterator[bytes],
         size_bytes: int,
-        done: Callable[[bytes], None],
+        done: Callable[[bytes, Sequence[int]], None],
         failed: Callable[[KritaDragError], None],
     ) -> None:
-        """Read all bands, then call `done` with them in one piece; forgets a read that goes on."""
+        """Read all bands, then call `done` with them in one piece and with the checksum of each.
+
+        A read that goes on is forgotten.
+        """
         self.stop()
         self._bands, self._size = bands, max(1, size_bytes)
         self._on_done, self._on_failure = done, failed
@@ -42,18 +47,19 @@ class BandReader(QtCore.QObject):
     def stop(self) -> None:
         """Forget the read that goes on."""
         self._timer.stop()
-        self._bands, self._parts, self.fraction = iter(()), [], None
+        self._bands, self._parts, self._sums, self.fraction = iter(()), [], [], None
 
     def _step(self) -> None:
         try:
             band = next(self._bands, None)
             if band is not None:
                 self._parts.append(band)
+                self._sums.append(zlib.crc32(band))
                 self.fraction = sum(map(len, self._parts)) / self._size
                 return
-            pixels = b"".join(self._parts)
+            pixels, sums = b"".join(self._parts), self._sums
             self.stop()
-            self._on_done(pixels)
+            self._on_done(pixels, sums)
         except KritaDragError as failure:
             self.stop()
             self._on_failure(failure)

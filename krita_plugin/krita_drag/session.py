@@ -168,6 +168,11 @@ class EditSession:
         self.shown = Shown()
         self._changed()
 
+    def note(self, sentence: str) -> None:
+        """Tell the artist something that is no failure."""
+        self.notes = (*self.notes, sentence)
+        self._changed()
+
     def report(self, failure: KritaDragError) -> None:
         """Show a failure that happened outside, such as an empty selection."""
         self._fail(failure)

@@ -89,9 +89,17 @@ def test_one_gesture_and_three_clicks_make_a_result(dragged: Edit, document: Any
     source, result, markers = document.root.childNodes()
     assert bytes(result.pixelData(2, 3, 1, 1)) == bytes((10, 20, 30, 128))
     assert bytes(source.pixelData(0, 0, 64, 48)) == before
+    assert dragged.session.notes == ()
     assert not markers.visible() and not dragged.editing and dragged.scene.preview is None
     assert document.activeNode() is result
     settle(lambda: document.activeNode() is source)
+
+
+def test_a_layer_painted_on_meanwhile_is_told(dragged: Edit, document: Any, settle: Any) -> None:
+    document.root.childNodes()[0].setPixelData(b"\1\2\3\4", 3, 4, 1, 1)
+    dragged.apply()
+    settle(lambda: "[Drag] faces 1 point" in names(document))
+    assert "painted on" in dragged.session.notes[-1] and dragged.session.problem is None
 
 
 def test_an_edit_is_reopened_from_its_result(dragged: Edit, document: Any, engine: FakeEngine, settle: Any) -> None:

@@ -13,6 +13,7 @@ class AdvancedPanel(QtWidgets.QWidget):
     """Settings that are emitted as (key, value), and rarer commands."""
 
     chosen = Signal(str, object)
+    weight_chosen = Signal(int, float)
     reopen_wanted = Signal()
     connect_wanted = Signal(str)
     diagnostics_wanted = Signal()
@@ -37,9 +38,20 @@ class AdvancedPanel(QtWidgets.QWidget):
         self._steps = QtWidgets.QSpinBox()
         self._steps.setRange(1, 5000)
         self._steps.valueChanged.connect(lambda count: self.chosen.emit("max_steps", count))
+        self._key = 0
+        self._weight = QtWidgets.QDoubleSpinBox()
+        self._weight.setRange(0.1, 10.0)
+        self._weight.setSingleStep(0.5)
+        self._weight.setToolTip(tr("How much the selected point counts against the others."))
+        self._weight.valueChanged.connect(lambda weight: self.weight_chosen.emit(self._key, weight))
         form = QtWidgets.QGridLayout()
         form.setColumnStretch(1, 1)
-        names = ((tr("Care"), self._preset), (tr("Solver"), self._solver), (tr("Steps"), self._steps))
+        names = (
+            (tr("Care"), self._preset),
+            (tr("Solver"), self._solver),
+            (tr("Steps"), self._steps),
+            (tr("Weight"), self._weight),
+        )
         for line, (name, widget) in enumerate(names):
             form.addWidget(QtWidgets.QLabel(name), line, 0)
             form.addWidget(narrow(widget), line, 1)
@@ -78,7 +90,9 @@ class AdvancedPanel(QtWidgets.QWidget):
         names = {"fast": tr("Fast"), "balanced": tr("Balanced"), "faithful": tr("Faithful")}
         set_items(self._preset, [(preset, names.get(preset, preset)) for preset in PRESETS], settings.preset)
         set_items(self._solver, [(solver, solver) for solver in SOLVERS], settings.solver)
-        with Quiet(self._steps, self._animation, self._mask, self._fold):
+        with Quiet(self._steps, self._animation, self._mask, self._fold, self._weight):
+            self._key = view.selected.key if view.selected is not None else 0
+            self._weight.setValue(view.selected.weight if view.selected is not None else 1.0)
             self._steps.setValue(settings.max_steps)
             self._animation.setChecked(settings.animation)
             self._mask.setChecked(settings.separate_mask)
@@ -88,4 +102,5 @@ class AdvancedPanel(QtWidgets.QWidget):
         arrow = Qt.ArrowType.DownArrow if settings.advanced_open else Qt.ArrowType.RightArrow
         self._fold.setArrowType(arrow)
         self._body.setVisible(settings.advanced_open)
+        self._weight.setEnabled(view.selected is not None)
         self._reopen.setEnabled(view.can_reopen)
