@@ -1,0 +1,98 @@
+"""`krita-drag drag … --server`: what comes out is what the same drag in this process gives."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from benchmarks.service.running_engine import Engine, wait_for
+from benchmarks.service.tiny_home import NAME
+
+
+def command(home: Path, *words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-I", "-m", "engine", "drag", "--model", NAME, "--quiet", *words],
+        env={**os.environ, "KRITA_DRAG_HOME": str(home), "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(process: subprocess.Popen[str], code: int = 0) -> str:
+    out, errors = process.communicate(timeout=120)
+    assert process.returncode == code, errors
+    return out + errors
+
+
+def pixels(path: Path) -> np.ndarray:
+    """Return colours as far as they are seen."""
+    with Image.open(path) as picture:
+        found = np.asarray(picture.convert("RGBA")).astype(float)
+    found[..., :3] *= found[..., 3:] / 255
+    return found
+
+
+@pytest.mark.parametrize("source", ["seed", "photo"])
+def test_the_same_as_in_this_process(source: str, shared: Engine, tmp_path: Path) -> None:
+    words = ["--seed", "3"]
+    if source == "photo":
+        photo = Image.effect_noise((96, 80), 60).convert("RGB")
+        photo.putalpha(Image.linear_gradient("L").resize((96, 80)))
+        photo.save(tmp_path / "photo.png")
+        words = [str(tmp_path / "photo.png"), "--inversion-steps", "3", "--preset", "fast"]
+    words += ["--point", "30,30:36,33", "--steps", "4"]
+    here, there = tmp_path / "here.png", tmp_path / "there.png"
+    finish(command(shared.home, *words, "-o", str(here)))
+    told = finish(command(shared.home, *words, "-o", str(there), "--server", "local", "--json", f"{there}.json"))
+    assert "px left after" in told
+    assert np.abs(pixels(here) - pixels(there)).max() <= 1.5
+    found = json.loads(Path(f"{there}.json").read_text())
+    assert found["steps"] == len(found["history"]) - 1 or found["history"]
+    assert found["points"][0]["target"] == [36, 33]
+    assert found["server"] == "local"
+
+
+def test_ctrl_c_keeps_what_was_reached(shared: Engine, tmp_path: Path) -> None:
+    out = tmp_path / "out.png"
+    sessions = len(shared.events("session closed"))
+    process = command(
+        shared.home, "--seed", "3", "--point", "5,5:60,60", "--steps", "100000", "--solver", "draggan", "-o", str(out),
+        "--server", "local",
+    )  # fmt: skip
+    requests = len(shared.events("request"))
+    wait_for(lambda: any(line.get("type") == "drag" for line in shared.events("request")[requests:]), "the drag")
+    process.send_signal(signal.SIGINT)
+    told = finish(process, 130)
+    assert "stopped" in told
+    assert pixels(out).shape == (64, 64, 4)
+    wait_for(lambda: len(shared.events("session closed")) > sessions, "the session to be closed")
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--report", "r.png"], "--report does not go with --server"),
+        (["--device", "cpu"], "--device does not go with --server"),
+        (["--server", "somewhere"], "not the address of an engine"),
+        (["--solver", "magic"], "no solver"),
+        (["--model", "no-such"], "no-such"),
+    ],
+)
+def test_mistakes_are_sentences(words: list[str], sentence: str, shared: Engine, tmp_path: Path) -> None:
+    base = ["--seed", "3", "--point", "5,5:9,9", "-o", str(tmp_path / "out.png"), "--server", "local"]
+    assert sentence in finish(command(shared.home, *base, *words), 1)
+    assert not (tmp_path / "out.png").exists()
+
+
+def test_without_an_engine(tmp_path: Path) -> None:
+    words = ["--seed", "3", "--point", "5,5:9,9", "-o", str(tmp_path / "out.png"), "--server", "local"]
+    assert "The engine does not run." in finish(command(tmp_path / "home", *words), 1)
