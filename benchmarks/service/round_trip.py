@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import threading
+import json
+import multiprocessing
 import time
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,7 @@ from benchmarks.service.running_engine import Talker, running
 from benchmarks.service.statistics import jitter, percentiles
 from engine.service.dispatch import Dispatcher
 from engine.service.front import DOMAIN, Front
-from engine.service.records import Record
-from engine.service.registry import Registry
+from engine.service.records import Record, Waiting
 from engine.service.worker_link import WorkerLink
 from engine.service.zap import Doorkeeper
 
@@ -55,83 +56,66 @@ def ping(talker: Talker) -> float:
 def previews(home: Path, count: int) -> list[float]:
     """Send previews the whole way that a worker's take; returns seconds from pixels in the worker to pixels outside.
 
-    The stages are the product's own: encode, worker's socket, gateway's dispatcher with its credit, CURVE over
-    loopback, decode. Only the drawing is left out.
+    The stages are the product's own, the gateway's in a process of their own: encode, worker's socket, dispatcher,
+    CURVE over loopback, decode. Only the drawing is left out.
     """
+    folder, sid, request = home / "bare", new_id(), new_id()
+    folder.mkdir(mode=0o700)
+    ours, theirs = multiprocessing.Pipe()
+    gateway = multiprocessing.Process(target=_serve, args=(folder, sid, request, theirs), daemon=True)
+    gateway.start()
+    back, front = ours.recv()
     context = zmq.Context()
-    link, door, front, record, dispatcher = _gateway(context, home)
-    worker = _connect(context, link)
-    client = _client(context, home, front)
-    times: list[float] = []
-    stop = threading.Event()
-    loop = threading.Thread(target=_serve, args=(stop, link, door, front, record, dispatcher))
-    loop.start()
+    worker, client = context.socket(zmq.DEALER), context.socket(zmq.DEALER)
+    worker.connect(back)
+    client.curve_publickey, client.curve_secretkey = zmq.curve_keypair()
+    client.curve_serverkey = load_or_create(folder / "engine.key").public.encode()
+    client.connect(front)
     client.send(b"hello")
-    request = new_id()
-    record.waiting[request] = None  # type: ignore[assignment]
-    rng = np.random.default_rng(0)
-    rgba = rng.integers(0, 255, (SIDE, SIDE, 4), np.uint8)
-    while record.route is None:
-        time.sleep(0.01)
-    for number in range(count):
-        record.credit = 1
-        began = time.monotonic()
-        event = Preview(
-            re=request, sid=record.sid, seq=number, rect=(0, 0, SIDE, SIDE), patch=Frame("u1", rgba.shape, rgba.data)
-        )
-        head = b'{"say":"event","sid":"%s","id":"%s","kind":"preview"}' % (record.sid.encode(), request.encode())
-        worker.send_multipart([head, *encode(event)])
-        got = decode(client.recv_multipart())
-        assert isinstance(got, Preview)
-        assert np.frombuffer(got.patch.data, np.uint8)[0] == rgba[0, 0, 0]
-        times.append(time.monotonic() - began)
-    stop.set()
-    loop.join()
+    ours.recv()  # it has come
+    times = [_send_preview(worker, client, sid, request, number) for number in range(count)]
+    gateway.terminate()
+    gateway.join()
     context.destroy(linger=0)
     return times
 
 
-def _gateway(context: zmq.Context, home: Path) -> tuple[WorkerLink, Doorkeeper, Front, Record, Dispatcher]:
-    folder = home / "bare"
-    folder.mkdir(mode=0o700)
+def _send_preview(worker: zmq.Socket, client: zmq.Socket, sid: str, request: str, number: int) -> float:
+    rgba = np.full((SIDE, SIDE, 4), number % 256, np.uint8)
+    began = time.monotonic()
+    frame = Frame("u1", rgba.shape, rgba.data)
+    event = Preview(re=request, sid=sid, seq=number, rect=(0, 0, SIDE, SIDE), patch=frame)
+    head = {"say": "event", "sid": sid, "id": request, "kind": "preview"}
+    worker.send_multipart([json.dumps(head).encode(), *(bytes(part) for part in encode(event))])
+    got = decode(client.recv_multipart())
+    assert isinstance(got, Preview)
+    pixels = np.frombuffer(got.patch.data, np.uint8)
+    took = time.monotonic() - began
+    assert (pixels == number % 256).all()
+    return took
+
+
+def _serve(folder: Path, sid: str, request: str, told: Connection) -> None:
+    """Run the gateway's parts for one client who always has credit."""
+    context = zmq.Context()
     link = WorkerLink(context, folder, {})
     door = Doorkeeper(context, {DOMAIN: lambda key: True})
     front = Front(context, load_or_create(folder / "engine.key"), "127.0.0.1")
-    record = Record(new_id(), "", folder)
-    registry = Registry.__new__(Registry)
-    registry._records, registry._desks = {record.sid: record}, {}
-    return link, door, front, record, Dispatcher(front, link, registry)
-
-
-def _connect(context: zmq.Context, link: WorkerLink) -> zmq.Socket:
-    socket = context.socket(zmq.DEALER)
-    socket.connect(link._settings["endpoint"])
-    return socket
-
-
-def _client(context: zmq.Context, home: Path, front: Front) -> zmq.Socket:
-    socket = context.socket(zmq.DEALER)
-    socket.curve_publickey, socket.curve_secretkey = zmq.curve_keypair()
-    socket.curve_serverkey = load_or_create(home / "bare" / "engine.key").public.encode()
-    socket.connect(front.endpoint)
-    return socket
-
-
-def _serve(
-    stop: threading.Event, link: WorkerLink, door: Doorkeeper, front: Front, record: Record, dispatcher: Dispatcher
-) -> None:
-    """Run the gateway's loop for one client."""
+    record = Record(sid, "", folder)
+    record.waiting[request] = Waiting([])
+    dispatcher = Dispatcher(front, link, {sid: record})  # type: ignore[arg-type]
+    told.send((link.socket.getsockopt_string(zmq.LAST_ENDPOINT), front.endpoint))
     poller = zmq.Poller()
     for socket in (door.socket, front.socket, link.socket):
         poller.register(socket, zmq.POLLIN)
-    while not stop.is_set():
-        poller.poll(50)
+    while True:
+        poller.poll()
         door.answer()
         incoming = front.receive()
         if incoming is not None:
             record.touch(incoming.route)
+            told.send("hello")
         while link.socket.poll(0):
             _, head, *frames = link.socket.recv_multipart()
-            import json
-
+            record.credit = 4
             dispatcher.from_worker(json.loads(head), frames)

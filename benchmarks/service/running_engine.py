@@ -50,8 +50,9 @@ class Engine:
         command = ["-I", "-m", "engine"] if not prelude else ["-I", "-c", f"{prelude}\nimport engine.__main__"]
         if prelude:
             command[-1] = f"{prelude}\nimport sys; from engine.cli import main; sys.exit(main(sys.argv[1:]))"
+        owner = () if "--owner" in options else ("--owner", str(os.getpid()))  # whatever becomes of the test
         self.process = subprocess.Popen(
-            [sys.executable, *command, "serve", *options],
+            [sys.executable, *command, "serve", *owner, *options],
             env={**os.environ, "KRITA_DRAG_HOME": str(home), "OMP_NUM_THREADS": "1", **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 
 PREVIEW_EVERY_S = 0.1
 PREVIEW_SHARE = 0.4  # of the time that drawing previews may take
-QUICK_DRAWING_S = 0.05  # a stopped drag is drawn at once if that takes no longer; else its client asks for it
+QUICK_DRAWING_S = 0.03  # a stopped drag is drawn at once if that takes no longer; else its client asks for it
 _CANCELLED_FIELDS = frozenset({"handles", "confidence", "lost", "undos", "redos", "rect", "patch"})
 _NOT_KEPT = frozenset({"re", "sid", "rect", "models", "status"})
 
@@ -38,7 +38,7 @@ class Runner:
 
     def __init__(self, tell: Tell, make_room: Callable[[HostedSession], str | None]) -> None:
         self._tell, self._make_room = tell, make_room
-        self._drawing_s = 0.0  # what drawing a result took lately
+        self._drawing_s = float("inf")  # what drawing took lately
         self.step_ms = 0.0
 
     def turn(self, hosted: HostedSession) -> None:
@@ -142,7 +142,7 @@ class Runner:
         report, began = job.report, time.monotonic()
         assert report.show is not None
         patch = report.show(job.message.preview_px)  # type: ignore[attr-defined]
-        took = time.monotonic() - began
+        took = self._drawing_s = time.monotonic() - began
         job.preview_at = began + max(PREVIEW_EVERY_S, took / PREVIEW_SHARE)
         job.seq += 1
         event = Preview(

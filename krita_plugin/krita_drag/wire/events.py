@@ -178,7 +178,7 @@ class Cancelled(Event):
     re: str = field(ID, RE_SAYS)
     sid: str | None = field(ID, SID_SAYS, None)
     step: int = field(COUNT, "steps done", 0)
-    rect: tuple[int, ...] | None = field(RECT, RECT_SAYS + "; absent when nothing changed", None)
+    rect: tuple[int, ...] | None = field(RECT, RECT_SAYS + "; absent when drawing takes long: `render`", None)
     handles: tuple[tuple[float, ...], ...] = field(PLACES, "where the handles are, document pixels", ())
     confidence: tuple[float, ...] = field(Many(Real(0, 1), MAX_POINTS), "how sure each of these places is", ())
     lost: tuple[bool, ...] = field(Many(Flag(), MAX_POINTS), LOST_SAYS, ())
