@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
@@ -29,6 +29,14 @@ _MARGIN_PX = 4  # bicubic sampling reads two pixels beyond a position, the antia
 Vector = tuple[float, float]
 Box = tuple[int, int, int, int]  # left, top, right, bottom; whole pixels
 Points = NDArray[np.float64]
+
+
+class Detail(Protocol):
+    """Something finer than the model's pixels (`engine.inversion.detail`)."""
+
+    def at(self, positions_model_xy: Points) -> Tensor:
+        """What to add at positions (h, w, 2), model pixels: (1, 3, h, w) in levels of 0 to 255."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -108,13 +116,16 @@ class Crop:
         square = _sample(source, positions, mode, "zeros" if is_mask else "reflection", oversampling)
         return self._without_margins(_store(square, array), 0 if is_mask else _GREY)
 
-    def paste(self, rgb: NDArray[np.uint8], edited: NDArray[np.uint8], mask: NDArray) -> NDArray[np.uint8]:
+    def paste(
+        self, rgb: NDArray[np.uint8], edited: NDArray[np.uint8], mask: NDArray, detail: Detail | None = None
+    ) -> NDArray[np.uint8]:
         """Lay an edited square over the document.
 
         Args:
             rgb: the document, (H, W, 3); not changed.
             edited: the model's picture, (resolution, resolution, 3).
             mask: how much of `edited` shows, (resolution, resolution) in [0, 1].
+            detail: what is added to `edited` where the document has more pixels than the model.
 
         Returns:
             (H, W, 3); bit-identical to `rgb` where the mask is 0 and outside the square.
@@ -125,11 +136,15 @@ class Crop:
         pictures = _load(edited, reduction), _load(mask, reduction)
         for box in self._strips(rgb.shape[1], rgb.shape[0]):
             left, top, right, bottom = box
-            positions = self.to_model(_centres(box, oversampling)) / reduction
+            places = self.to_model(_centres(box, oversampling))
+            positions = places / reduction
             opacity = _sample(pictures[1], positions, "bilinear", "zeros", oversampling).clamp(0, 1)
             if not opacity.any():
                 continue
-            overlay = _sample(pictures[0], positions, "bicubic", "reflection", oversampling).clamp(0, 255)
+            overlay = _sample(pictures[0], positions, "bicubic", "reflection", oversampling)
+            if detail is not None and oversampling == 1:
+                overlay = overlay + detail.at(places)
+            overlay = overlay.clamp(0, 255)
             below = _load(rgb[top:bottom, left:right], 1)
             blended = below.lerp(overlay, opacity)  # exactly `below` where the opacity is 0
             result[top:bottom, left:right] = _store(blended, rgb)
@@ -143,7 +158,12 @@ class Crop:
         return square
 
     def overlay(
-        self, edited: NDArray[np.uint8], mask: NDArray, box: Box, size_wh: tuple[int, int]
+        self,
+        edited: NDArray[np.uint8],
+        mask: NDArray,
+        box: Box,
+        size_wh: tuple[int, int],
+        detail: Detail | None = None,
     ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         """Draw an edited square as something to lay over a box of the document.
 
@@ -152,6 +172,7 @@ class Crop:
             mask: how much of it shows, (resolution, resolution) in [0, 1].
             box: of the document.
             size_wh: (w, h) of the drawing, which is stretched to the box.
+            detail: as for `paste`.
 
         Returns:
             Colours (h, w, 3) and opacity (h, w) in [0, 1]; outside the square the opacity is 0.
@@ -166,8 +187,12 @@ class Crop:
         for first in range(0, height, rows):
             last = min(first + rows, height)
             positions = _centres((0, first, width, last), oversampling) * pitch + (left, top)
-            positions = self.to_model(positions) / reduction
-            rgb[first:last] = _store(_sample(colours, positions, "bicubic", "reflection", oversampling), rgb)
+            places = self.to_model(positions)
+            positions = places / reduction
+            drawn = _sample(colours, positions, "bicubic", "reflection", oversampling)
+            if detail is not None and oversampling == 1:
+                drawn = drawn + detail.at(places)
+            rgb[first:last] = _store(drawn, rgb)
             shown = _sample(opacity, positions, "bilinear", "zeros", oversampling)
             alpha[first:last] = _store(shown.clamp(0, 1), alpha)
         return rgb, alpha

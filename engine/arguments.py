@@ -86,6 +86,11 @@ def _add_drag(commands: argparse._SubParsersAction[argparse.ArgumentParser], com
         help="what a conditional model draws for a seed, counted from 0 (default: 0)",
     )
     _add_inversion_options(parser, "--inversion-steps")
+    parser.add_argument(
+        "--server",
+        metavar="ADDRESS",
+        help="let a running engine do it: `local`, or the address that `krita-drag pair` shows",
+    )
     _add_drag_outputs(parser)
 
 

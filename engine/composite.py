@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from engine.inversion.motion import Motion
 from engine.inversion.residual import add_residual
 
 # Change, of values in [-1, 1], up to which the document's own pixels are the better picture. A drag shifts every
@@ -15,6 +16,7 @@ from engine.inversion.residual import add_residual
 PHOTO_TOLERANCE = 0.12
 GENERATED_TOLERANCE = 0.03  # where the document is the model's own picture
 FULL = 3.0  # times the tolerance: change that shows the edit fully
+GREY_SPREAD = 0.03  # of values in [-1, 1]: pictures whose channels differ by no more have no colours
 # Widths as fractions of the picture's side.
 SMOOTH_REDUCTION = 4  # what is that smooth can be computed on a quarter of the pixels each way
 BLUR, DILATION, FEATHER, BORDER, TONE = 1 / 128, 1 / 64, 1 / 32, 1 / 16, 1 / 20
@@ -56,7 +58,7 @@ def changed_mask(
     return np.ascontiguousarray(mask[0, 0].numpy())
 
 
-def match_tones(edited: Tensor, before: Tensor, photo: Tensor) -> Tensor:
+def restore(edited: Tensor, before: Tensor, photo: Tensor, motion: Motion) -> Tensor:
     """Give an edited rendering what the model could not draw of the photo, moved along with the edit.
 
     Where the motion cannot be told, only what is too smooth to notice that things moved.
@@ -64,7 +66,8 @@ def match_tones(edited: Tensor, before: Tensor, photo: Tensor) -> Tensor:
     Args:
         edited: rendering after the drag, (1, 3, R, R) in [-1, 1].
         before: rendering before it, same shape.
-        photo: what the model sees of the photo, same shape.
+        photo: what the model sees of the photo, same shape; if it is grey, so is the result.
+        motion: how `before` became `edited`.
 
     Returns:
         (1, 3, R, R), clamped to [-1, 1]; the photo where nothing changed.
@@ -72,7 +75,9 @@ def match_tones(edited: Tensor, before: Tensor, photo: Tensor) -> Tensor:
     missing = photo - before
     small = _blur(F.avg_pool2d(missing, SMOOTH_REDUCTION), photo.shape[-1] / SMOOTH_REDUCTION * TONE)
     smooth = F.interpolate(small, size=missing.shape[2:], mode="bilinear", align_corners=False)
-    return add_residual(edited, before, missing, smooth)
+    restored = add_residual(edited, missing, smooth, motion)
+    is_grey = bool((photo.amax(1) - photo.amin(1)).amax() <= GREY_SPREAD)
+    return restored.mean(1, keepdim=True).expand_as(restored) if is_grey else restored
 
 
 def _blur(image: Tensor, width_px: float) -> Tensor:

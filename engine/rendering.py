@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.align import Crop
-from engine.composite import GENERATED_TOLERANCE, PHOTO_TOLERANCE, changed_mask, match_tones
+from engine.composite import GENERATED_TOLERANCE, PHOTO_TOLERANCE, changed_mask, restore
 from engine.device import memory_guard
 from engine.images import Picture, to_tensor, to_uint8
+from engine.inversion.detail import FineDetail, is_finer
+from engine.inversion.motion import Motion, find_motion
 from engine.models import Model
 from engine.preview import PREVIEW_PX, Preview, can_preview, shrink
 
@@ -50,6 +52,21 @@ class Patch:
     rgba: NDArray[np.uint8]
 
 
+@dataclass(frozen=True, eq=False)
+class _Edit:
+    """An edit in model pixels.
+
+    Attributes:
+        square: what the model's square shows, (1, 3, R, R) in [-1, 1].
+        mask: how much of it shows, (R, R) in [0, 1]; None for all.
+        motion: how it came from the picture as opened; None where that does not matter.
+    """
+
+    square: Tensor
+    mask: NDArray[np.float32] | None = None
+    motion: Motion | None = None
+
+
 class Renderer:
     """Shows latents as edits of one picture.
 
@@ -68,9 +85,11 @@ class Renderer:
     def result(self, w_plus: Tensor, region: Region | None) -> Picture:
         """The whole picture with what changed laid over it; every other pixel is the picture's own."""
         picture = self._picture
-        edited, mask = self._edit(w_plus, region)
-        whole = self._model.generator.trim(edited)
-        rgb = to_uint8(whole) if mask is None else self._crop.paste(picture.rgb, to_uint8(edited), mask)
+        edit = self._edit(w_plus, region)
+        if edit.mask is None:
+            rgb = to_uint8(self._model.generator.trim(edit.square))
+        else:
+            rgb = self._crop.paste(picture.rgb, to_uint8(edit.square), edit.mask, self._fine_detail(edit))
         if region is not None:  # resampling to the model and back blurs the region's edge
             rgb = np.where(region.document[..., None] > 0, rgb, picture.rgb)
         return Picture(rgb, picture.alpha, picture.icc_profile, picture.notes)
@@ -87,37 +106,35 @@ class Renderer:
         left, top, right, bottom = box = self._crop.bounds(*self._picture.size_wh)
         size_wh = right - left, bottom - top
         small = size_px is not None and size_px <= PREVIEW_PX and can_preview(self._model.generator)
-        edited, mask = self._estimate(w_plus, region) if small else self._edit(w_plus, region)
+        edit = self._estimate(w_plus, region) if small else self._edit(w_plus, region)
         crop = self._crop.at_resolution(PREVIEW_PX) if small else self._crop
         if size_px is not None and max(size_wh) > size_px:
             shrinkage = size_px / max(size_wh)
             size_wh = max(1, round(size_wh[0] * shrinkage)), max(1, round(size_wh[1] * shrinkage))
-        shown = np.ones((crop.resolution, crop.resolution), np.float32) if mask is None else mask
-        rgb, opacity = crop.overlay(to_uint8(edited), shown, box, size_wh)
+        shown = np.ones((crop.resolution, crop.resolution), np.float32) if edit.mask is None else edit.mask
+        detail = self._fine_detail(edit) if size_px is None else None
+        rgb, opacity = crop.overlay(to_uint8(edit.square), shown, box, size_wh, detail)
         opacity = opacity * self._allowed(box, size_wh, region)
         rgba = np.dstack([rgb, (opacity * 255).round().astype(np.uint8)])
         patch = Patch((left, top, right - left, bottom - top), rgba)
         return patch if size_px is not None else _trimmed(patch)
 
-    def _edit(self, w_plus: Tensor, region: Region | None) -> tuple[Tensor, NDArray[np.float32] | None]:
-        """The edited square, (1, 3, R, R), and how much of it shows, (R, R); None for all."""
+    def _edit(self, w_plus: Tensor, region: Region | None) -> _Edit:
         edited = render(self._model, w_plus)
         if self._generated and region is None:
-            return edited, None
+            return _Edit(edited)
         return self._blend(self._before, edited, self._photo, None if region is None else region.square)
 
-    def _estimate(self, w_plus: Tensor, region: Region | None) -> tuple[Tensor, NDArray[np.float32] | None]:
+    def _estimate(self, w_plus: Tensor, region: Region | None) -> _Edit:
         """As `_edit`, estimated at `PREVIEW_PX`."""
         with memory_guard(w_plus.device):
             edited = self._preview(w_plus)
         if self._generated and region is None:
-            return edited, None
+            return _Edit(edited)
         square = None if region is None else shrink(torch.from_numpy(region.square)[None, None])[0, 0].numpy()
         return self._blend(shrink(self._before), edited, shrink(self._photo), square)
 
-    def _blend(
-        self, before: Tensor, edited: Tensor, photo: Tensor, square: NDArray[np.float32] | None
-    ) -> tuple[Tensor, NDArray[np.float32]]:
+    def _blend(self, before: Tensor, edited: Tensor, photo: Tensor, square: NDArray[np.float32] | None) -> _Edit:
         tolerance = GENERATED_TOLERANCE if self._generated else PHOTO_TOLERANCE
         mask = changed_mask(
             before,
@@ -127,7 +144,16 @@ class Renderer:
             fade_border=not self._generated,
             margin=self._crop.margin * edited.shape[-1] // self._crop.resolution,
         )
-        return edited if self._generated else match_tones(edited, before, photo), mask
+        if self._generated:
+            return _Edit(edited, mask)
+        motion = find_motion(before, edited)
+        return _Edit(restore(edited, before, photo, motion), mask, motion)
+
+    def _fine_detail(self, edit: _Edit) -> FineDetail | None:
+        """What the document shows beyond the model's resolution; None where it shows nothing."""
+        if edit.motion is None or not is_finer(self._crop):
+            return None
+        return FineDetail(self._crop, self._picture.rgb, self._photo, edit.motion)
 
     def _allowed(
         self, box: tuple[int, int, int, int], size_wh: tuple[int, int], region: Region | None

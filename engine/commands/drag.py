@@ -11,6 +11,7 @@ from krita_drag.wire.errors import BadOption
 from numpy.typing import NDArray
 
 from engine.arguments import STOPPED
+from engine.commands import drag_remote
 from engine.commands.common import describe, inversion_progress, open_model, say_notes
 from engine.commands.drag_outputs import Outcome, write_extras
 from engine.drag import DEFAULT_SOLVER, require_solver
@@ -41,6 +42,8 @@ class Inputs:
 
 def run(options: argparse.Namespace) -> int:
     """Drag and write the outputs; returns 0, or 130 when Ctrl-C cut the drag short (the outputs are written)."""
+    if options.server:
+        return drag_remote.run(options)
     store = ModelStore()
     progress = Progress(options.quiet)
     inputs = _check(options, store)

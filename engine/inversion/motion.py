@@ -74,7 +74,7 @@ def _flow(after: Tensor, before: Tensor) -> Tensor:
     """Offset from every position of `after` to the same thing in `before`, (1, 2, r, r), fractions of the side."""
     flow = after.new_zeros(1, 2, 2, 2)
     for size in LEVELS_PX:
-        if size > after.shape[-1]:
+        if size > after.shape[-1] // 2:  # half the resolution says as much, in a quarter of the time
             break
         here, there = (_normalised(F.adaptive_avg_pool2d(picture, size)) for picture in (after, before))
         flow = _refined(here, there, _resized(flow, size))

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from engine.inversion.motion import find_motion
+from engine.inversion.motion import Motion
 
 
-def add_residual(edited: Tensor, before: Tensor, missing: Tensor, smooth: Tensor) -> Tensor:
+def add_residual(edited: Tensor, missing: Tensor, smooth: Tensor, motion: Motion) -> Tensor:
     """Add what the model missed of the photo to an edited rendering, where it is now.
 
     Args:
         edited: rendering after the drag, (1, 3, R, R) in [-1, 1].
-        before: rendering before it, same shape.
-        missing: the photo less `before`.
+        missing: the photo less the rendering before the drag, same shape.
         smooth: `missing` as far as it shows no details that could be in a wrong place; used where the motion is unsure.
+        motion: of the drag.
 
     Returns:
         (1, 3, R, R), clamped to [-1, 1]; the photo where nothing changed.
     """
-    motion = find_motion(before, edited)
     return (edited + smooth.lerp(motion.carry(missing), motion.trust(edited.shape[-1]))).clamp(-1, 1)

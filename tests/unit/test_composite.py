@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from engine.composite import GENERATED_TOLERANCE, changed_mask, match_tones
+from engine.composite import GENERATED_TOLERANCE, changed_mask, restore
+from engine.inversion.motion import find_motion
 
 SIDE = 128
 
@@ -51,8 +52,9 @@ def test_tolerance_decides_what_is_worth_showing(before: Tensor) -> None:
 
 def test_tones_of_the_photo_come_back_and_edits_stay(before: Tensor, after: Tensor) -> None:
     photo = before * 0.5 + 0.2  # the reconstruction missed the light
-    assert (match_tones(before, before, photo) - photo).mean().abs() < 0.02
-    moved = match_tones(after, before, photo) - match_tones(before, before, photo)
+    same = restore(before, before, photo, find_motion(before, before))
+    assert (same - photo).mean().abs() < 0.02
+    moved = restore(after, before, photo, find_motion(before, after)) - same
     assert moved[:, 1, 60:76, 40:56].mean() > 0.4
 
 
@@ -90,3 +92,11 @@ def test_every_resolution(side: int) -> None:
     mask = changed_mask(zero, changed)
     assert mask.shape == (side, side)
     assert mask[side // 2, side // 2] > 0
+
+
+def test_grey_pictures_stay_grey(before: Tensor, after: Tensor) -> None:
+    grey = before.mean(1, keepdim=True).expand(-1, 3, -1, -1)
+    restored = restore(after, before, grey, find_motion(before, after))
+    assert torch.equal(restored[:, 0], restored[:, 2])
+    coloured = restore(after, before, before, find_motion(before, after))
+    assert not torch.equal(coloured[:, 0], coloured[:, 2])

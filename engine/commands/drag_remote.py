@@ -1,0 +1,210 @@
+"""`krita-drag drag … --server`: the same drag by an engine in another process, here or on another machine."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from krita_drag.client import State, StateChanged
+from krita_drag.wire.errors import BadOption
+from krita_drag.wire.messages import Cancelled, Close, Done, Drag, Frame, Invert, Open, Progress, new_id
+from numpy.typing import NDArray
+
+from engine import __version__
+from engine.arguments import STOPPED
+from engine.commands.common import save_text, say_notes
+from engine.drag import DEFAULT_SOLVER, require_solver
+from engine.images import Picture, load_mask, load_picture, save_picture
+from engine.outputs import PICTURES, check_distinct, check_file, to_json
+from engine.points import check_pairs
+from engine.progress import Progress as Bars
+from engine.progress import stop_on_interrupt
+from engine.remote import RemoteEngine, finder
+from engine.service.pixels import to_picture, whole_picture
+
+_ONLY_HERE = ("report", "frames", "gif", "crop", "class_index")  # need the session in this process
+_PHASES = {"loading": "loading the model", "aligning": "looking for the face"}
+
+
+@dataclass
+class Course:
+    """What the engine tells on the way.
+
+    Attributes:
+        history: for each step its number, loss, mean distance and handles, document pixels.
+        seconds: time of each part.
+    """
+
+    history: list[dict[str, Any]] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def note(self, event: Progress) -> None:
+        """Keep a step of the drag."""
+        if event.phase == "dragging" and event.distance_px is not None:
+            self.history.append(
+                {
+                    "step": event.step,
+                    "loss": event.loss,
+                    "mean_distance": event.distance_px,
+                    "handles": [list(handle) for handle in event.handles],
+                }
+            )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Drag and write the outputs; returns 0, or 130 when Ctrl-C cut the drag short (the outputs are written)."""
+    bars, course = Bars(options.quiet), Course()
+    picture = _check(options)
+    with stop_on_interrupt() as stop, RemoteEngine(finder(options.server)) as engine:
+        conversation = _Conversation(engine, bars, course, lambda: not stop.wanted)
+        sid = new_id()
+        try:
+            before, notes = _open(conversation, options, picture, sid)
+            end = _drag(conversation, options, before, sid) if options.steps > 0 else None
+        finally:
+            engine.say(Close(new_id(), sid))
+    after = before if end is None else lay_over(before, end)
+    save_picture(options.output, after)
+    if options.json:
+        save_text(options.json, to_json(_as_dict(options, course, end)))
+    say_notes([*notes, *(end.notes if end else ())], bars)
+    print(_summary(options, course, end))
+    return STOPPED if stop.wanted else 0
+
+
+def lay_over(picture: Picture, end: Done | Cancelled) -> Picture:
+    """Return a picture with the patch of an answer over it."""
+    if end.patch is None or end.rect is None:
+        return picture
+    left, top, width, height = end.rect
+    patch = np.frombuffer(end.patch.data, np.uint8).reshape(height, width, 4).astype(np.float32)
+    shown = patch[..., 3:] / 255
+    if picture.alpha is not None:  # a patch is no more opaque than the picture, which keeps its own opacity here
+        opacity = picture.alpha[top : top + height, left : left + width, None] / np.float32(255)
+        shown = (shown / opacity.clip(1 / 255)).clip(0, 1)
+    rgb = picture.rgb.copy()
+    below = rgb[top : top + height, left : left + width]
+    below[:] = (below + (patch[..., :3] - below) * shown).round().astype(np.uint8)
+    return Picture(rgb, picture.alpha, picture.icc_profile, picture.notes)
+
+
+class _Conversation:
+    """Asks, and shows what is told meanwhile."""
+
+    def __init__(self, engine: RemoteEngine, bars: Bars, course: Course, wanted: Any) -> None:
+        self._engine, self._bars, self._course, self._wanted = engine, bars, course, wanted
+
+    def ask(self, request: Any, title: str, total: int = 0) -> Any:
+        began = time.perf_counter()
+        with self._bars.steps(title, total) as bar:
+
+            def show(event: Any) -> None:
+                if isinstance(event, StateChanged) and event.state is State.NOT_RESPONDING:
+                    self._bars.say(str(event.reason))
+                if isinstance(event, Progress):
+                    self._course.note(event)
+                    bar.total = event.of or bar.total
+                    bar.set_postfix_str(_PHASES.get(event.phase, event.phase), refresh=False)
+                    bar.update(event.step - bar.n)
+
+            end = self._engine.ask(request, show, self._wanted)
+        self._course.seconds[request.type] = time.perf_counter() - began
+        return end
+
+    def must_finish(self, request: Any, title: str) -> Any:
+        end = self.ask(request, title)
+        if isinstance(end, Cancelled):
+            raise KeyboardInterrupt  # before the drag there is nothing to be written
+        return end
+
+
+def _check(options: argparse.Namespace) -> Picture | None:
+    """Find every mistake that can be found before the engine is asked; returns the photo, None for a seed.
+
+    Raises:
+        KritaDragError: the first of them.
+    """
+    for name in _ONLY_HERE:
+        if getattr(options, name) is not None:
+            raise BadOption(f"--{name.replace('_index', '')} does not go with --server.", "Leave one of them out.")
+    if options.device != "auto":
+        raise BadOption("--device does not go with --server: the engine has its own.", "Leave one of them out.")
+    options.solver = options.solver or DEFAULT_SOLVER
+    require_solver(options.solver)
+    check_file(options.output, PICTURES)
+    if options.json:
+        check_file(options.json, (".json",))
+    check_distinct([path for path in (options.photo, options.mask, options.output, options.json) if path])
+    picture = load_picture(options.photo) if options.photo else None
+    if picture is not None and options.steps > 0:
+        check_pairs(options.points, *picture.size_wh)
+    return picture
+
+
+def _open(
+    conversation: _Conversation, options: argparse.Namespace, picture: Picture | None, sid: str
+) -> tuple[Picture, list[str]]:
+    """Open the session; returns the picture before the drag, and what is to be said about it."""
+    if picture is None:
+        message = Open(new_id(), sid, options.model, seed=options.seed, truncation_psi=options.psi)
+        opened = conversation.must_finish(message, "opening")
+        return to_picture(opened.picture, "RGBA"), list(opened.notes)
+    conversation.must_finish(Open(new_id(), sid, options.model, image=whole_picture(picture, "RGBA")), "opening")
+    search = Invert(new_id(), sid, preset=options.preset, steps=options.inversion_steps, preview_px=0)
+    found = conversation.must_finish(search, "looking for the photo in the model")
+    return picture, [*picture.notes, *found.notes]
+
+
+def _drag(conversation: _Conversation, options: argparse.Namespace, picture: Picture, sid: str) -> Done | Cancelled:
+    check_pairs(options.points, *picture.size_wh)
+    points = tuple((*handle, *target) for handle, target in options.points)
+    message = Drag(
+        new_id(),
+        sid,
+        points,
+        solver=options.solver,
+        max_steps=options.steps,
+        preview_px=0,
+        mask=_mask_frame(load_mask(options.mask, picture.size_wh)) if options.mask else None,
+    )
+    end: Done | Cancelled = conversation.ask(message, "drag", options.steps)
+    return end
+
+
+def _mask_frame(mask: NDArray[np.float32]) -> Frame:
+    data = np.ascontiguousarray((mask * 255).round().astype(np.uint8))
+    return Frame("u1", data.shape, data.data.cast("B"))
+
+
+def _as_dict(options: argparse.Namespace, course: Course, end: Done | Cancelled | None) -> dict[str, Any]:
+    """Describe the drag for programs; points and distances in pixels of the picture."""
+    tracked = end.handles if end is not None else ()
+    pairs = options.points if end is not None else []
+    return {
+        "model": {"name": options.model},
+        "source": {"photo": options.photo.name} if options.photo else {"seed": options.seed, "psi": options.psi},
+        "solver": options.solver,
+        "points": [
+            {"handle": list(handle), "target": list(target), "tracked": list(now)}
+            for (handle, target), now in zip(pairs, tracked, strict=False)
+        ],
+        "end_mean_distance": end.distance_px if end is not None else None,
+        "steps": end.step if end is not None else 0,
+        "reason": "no steps" if end is None else end.reason if isinstance(end, Done) else "stopped",
+        "history": course.history,
+        "seconds": course.seconds,
+        "notes": list(end.notes) if end is not None else [],
+        "versions": {"krita-drag": __version__},
+        "server": options.server,
+    }
+
+
+def _summary(options: argparse.Namespace, course: Course, end: Done | Cancelled | None) -> str:
+    if end is None:
+        return f"wrote {options.output} (no steps)"
+    left = f"{end.distance_px:.1f} px left" if end.distance_px is not None else "dragged"
+    stopped = ", stopped" if isinstance(end, Cancelled) else ""
+    return f"{left} after {end.step} steps ({course.seconds['drag']:.1f} s{stopped})\nwrote {options.output}"
