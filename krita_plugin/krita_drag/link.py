@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,7 @@ class EngineLink(QtCore.QObject):
     event = Signal(object)
     _process_said = Signal(object)
     _client_said = Signal(int, object)
+    _loaded_said = Signal(object)
 
     def __init__(self, home: Path, version: str = "") -> None:
         super().__init__()
@@ -51,12 +53,16 @@ class EngineLink(QtCore.QObject):
         self._client: Client | None = None
         self._generation = 0  # of the client: what an older one still says is of no interest
         self._address: str | None = None
+        self._wanted = ""
+        self._loader: threading.Thread | None = None
+        self._loaded = False
         self._process_status = EngineStatus(Phase.STOPPED)
         self._connection: Any = None  # the client's latest StateChanged
         self._failure: KritaDragError | None = None
         self._code = self._pairing = ""
         self._process_said.connect(self._process_changed)
         self._client_said.connect(self._client_changed)
+        self._loaded_said.connect(self._loading_done)
 
     def open(self, address: str) -> None:
         """Use an engine; after a failure: try again. Returns at once.
@@ -65,21 +71,45 @@ class EngineLink(QtCore.QObject):
             address: of an engine on another machine, with its code while pairing; empty: the one of this machine,
                 started if need be.
         """
-        self._failure = None
+        self._wanted, self._failure = address, None
+        if not address:
+            if self._process is None:
+                self._process = EngineProcess(self._home, self._process_said.emit)
+            self._process.start()
+        if self._loaded:
+            self._connect_to_wanted()
+        elif self._loader is None:
+            self._loader = threading.Thread(target=self._load, name="krita-drag loading", daemon=True)
+            self._loader.start()
+        self._tell()
+
+    def _load(self) -> None:
+        """Load pyzmq and the client: a tenth of a second, and nothing that Krita's start needs."""
         try:
-            if address != self._address or self._client is None or self._is_closed():
-                self._connect(address)
-            if not address:
-                if self._process is None:
-                    self._process = EngineProcess(self._home, self._process_said.emit)
-                self._process.start()
+            provide_zmq()
+            from . import client, connection, keys, places
+
+            _ = client, connection, keys, places
+            self._loaded_said.emit(None)
+        except KritaDragError as failure:
+            self._loaded_said.emit(failure)
         except ImportError as reason:
-            self._failure = NotInstalled(
-                f"Krita's Python lacks a part that the plugin needs ({reason}).", "Run `python3 install.py` again."
-            )
+            sentence = f"Krita's Python lacks a part that the plugin needs ({reason})."
+            self._loaded_said.emit(NotInstalled(sentence, "Run `python3 install.py` again."))
+
+    @guarded
+    def _loading_done(self, failure: KritaDragError | None) -> None:
+        self._loaded, self._loader, self._failure = failure is None, None, failure
+        if self._loaded:
+            self._connect_to_wanted()
+        self._tell()
+
+    def _connect_to_wanted(self) -> None:
+        try:
+            if self._wanted != self._address or self._client is None or self._is_closed():
+                self._connect(self._wanted)
         except KritaDragError as failure:
             self._failure = failure
-        self._tell()
 
     def send(self, message: Any) -> None:
         """Hand a message to the engine; returns at once. A request is answered in any case."""
@@ -96,13 +126,18 @@ class EngineLink(QtCore.QObject):
 
     def close(self) -> None:
         """Leave; an engine that is ours ends with us. Waits a little, so that no thread outlives its listener."""
+        if self._loader is not None:
+            self._loader.join(0.5)
         self._disconnect(wait_s=0.5)
         if self._process is not None:
             self._process.close()
 
     def _connect(self, address: str) -> None:
-        """Make the client; pyzmq is loaded here and not before, as Krita may start without any of this."""
-        provide_zmq()
+        """Make the client.
+
+        Raises:
+            KritaDragError: the address has another form, or our key cannot be read.
+        """
         from . import connection, keys, places
         from .client import Client
 
@@ -169,6 +204,8 @@ class EngineLink(QtCore.QObject):
         """Put process and connection together into one state."""
         if self._failure is not None:
             return LinkStatus(LinkState.FAILED, error=self._failure)
+        if self._loader is not None and not self._address and self._process_status.phase is Phase.STOPPED:
+            return LinkStatus(LinkState.STARTING)
         said = self._connection
         state = said.state.value if said is not None else "connecting"
         if state == "ready" and not self._code:

@@ -11,6 +11,7 @@ from fake_engine import FakeEngine
 from krita_drag.link import EngineLink
 from krita_drag.link_status import LinkState, Remedy
 from krita_drag.wire import messages as wire
+from krita_drag.wire.errors import NotInstalled
 
 
 @pytest.fixture
@@ -77,9 +78,9 @@ def test_an_engine_of_another_version(link: EngineLink, engines: Any, settle: An
     assert link.status.remedy is Remedy.RETRY
 
 
-def test_an_address_that_is_none_is_refused_with_its_form(link: EngineLink) -> None:
+def test_an_address_that_is_none_is_refused_with_its_form(link: EngineLink, settle: Any) -> None:
     link.open("http://example")
-    assert link.status.state is LinkState.FAILED
+    settle(lambda: link.status.state is LinkState.FAILED)
     assert link.status.error is not None and "drag://" in link.status.error.hint
 
 
@@ -103,3 +104,16 @@ def test_without_a_connection_requests_are_answered_all_the_same(link: EngineLin
     link.send(wire.ListModels(wire.new_id()))
     settle(lambda: bool(answers))
     assert isinstance(answers[0], wire.Error) and answers[0].hint
+
+
+def test_a_python_without_pyzmq(link: EngineLink, settle: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise NotInstalled("This Krita has no working pyzmq.", "Run install.py again.")
+
+    monkeypatch.setattr("krita_drag.link.provide_zmq", fail)
+    link.open("")
+    settle(lambda: link.status.state is LinkState.FAILED)
+    assert link.status.error is not None and link.status.error.code == "not-installed"
+    monkeypatch.undo()
+    link.open("")
+    settle(lambda: link.status.state is LinkState.NOT_INSTALLED)  # the engine itself now

@@ -91,9 +91,10 @@ class MessagePanel(QtWidgets.QFrame):
         self._copy.setVisible(problem)
         self._close.setVisible(view.message.can_close)
         edge = TROUBLE if problem else self.palette().color(QtGui.QPalette.ColorRole.Mid).name()
-        self.setStyleSheet(
-            f"MessagePanel {{ border-left: {max(2, self.fontMetrics().height() // 5)}px solid {edge}; }}"
-        )
+        width = max(2, self.fontMetrics().height() // 5)
+        style = f"#{self.objectName()} {{ border: none; border-left: {width}px solid {edge}; }}"
+        if style != self.styleSheet():  # setting one is slow
+            self.setStyleSheet(style)
 
     def _copy_message(self) -> None:
         if self._message is not None:
