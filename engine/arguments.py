@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 
 from engine import __version__
-from engine.points import Pair, parse_pair
+from engine.points import Pull, parse_anchor, parse_pull
 
 DEFAULT_MODEL = "faces"
 DEFAULT_DRAG_STEPS = 300
@@ -61,12 +62,15 @@ def _add_drag(commands: argparse._SubParsersAction[argparse.ArgumentParser], com
     _add_model_options(parser)
     parser.add_argument(
         "--point",
-        dest="points",
+        dest="pulls",
         action="append",
         default=[],
-        type=_pair,
-        metavar="X,Y:X,Y",
-        help="from where to where, pixels of the picture; repeat for more points",
+        type=_pull,
+        metavar="X,Y:X,Y[@W]",
+        help="from where to where, pixels of the picture, and how hard it pulls (default: 1); repeat for more points",
+    )
+    parser.add_argument(
+        "--anchor", dest="pulls", action="append", type=_anchor, metavar="X,Y", help="hold this point where it is"
     )
     parser.add_argument("--mask", type=Path, metavar="MASK.png", help="as large as the picture; white may move")
     parser.add_argument("--solver", metavar="NAME", help="how to drag (default: the best one)")
@@ -76,6 +80,14 @@ def _add_drag(commands: argparse._SubParsersAction[argparse.ArgumentParser], com
         default=DEFAULT_DRAG_STEPS,
         metavar="N",
         help="at most this many steps; 0 writes the undragged picture and needs no points (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--stay-close",
+        dest="reach",
+        type=_reach,
+        metavar="R",
+        help="go at most this far from the picture, in standard deviations of the model's own pictures: "
+        "0.5 is careful, 3 bold (default: the solver's own)",
     )
     parser.add_argument("--psi", type=_psi, default=0.7, help="truncation of a seed, 0 to 1 (default: %(default)s)")
     parser.add_argument(
@@ -284,9 +296,30 @@ def _add_inversion_options(parser: argparse.ArgumentParser, steps_flag: str) -> 
     )
 
 
-def _pair(text: str) -> Pair:
+def _pull(text: str) -> Pull:
     try:
-        return parse_pair(text)
+        return parse_pull(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _reach(text: str) -> float:
+    number = _float(text)
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return number
+
+
+def _float(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from error
+
+
+def _anchor(text: str) -> Pull:
+    try:
+        return parse_anchor(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
 
@@ -314,10 +347,7 @@ def _positive_id(text: str) -> int:
 
 
 def _seconds(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from error
+    number = _float(text)
     if not 0.1 <= number <= 3600:
         raise argparse.ArgumentTypeError(f"{text} is not between 0.1 and 3600")
     return number
@@ -338,10 +368,7 @@ def _whole(text: str, lowest: int, highest: int) -> int:
 
 
 def _psi(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from error
+    number = _float(text)
     if not 0 <= number <= 1:
         raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
     return number

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 from krita_drag.wire.errors import BadPoints
 
@@ -12,28 +13,56 @@ Pair = tuple[Point, Point]
 _FORM = "x,y:x,y"
 
 
-def parse_pair(text: str) -> Pair:
-    """Read "x,y:x,y", handle first, then target.
+class Pull(NamedTuple):
+    """One pair, and how hard it pulls compared with the others."""
+
+    pair: Pair
+    weight: float = 1.0
+
+
+def parse_pull(text: str) -> Pull:
+    """Read "x,y:x,y", handle first, then target, or "x,y:x,y@weight".
+
+    Raises:
+        ValueError: the text has another form, or the weight is not above 0.
+    """
+    ends, at, number = text.partition("@")
+    points = ends.split(":")
+    if len(points) != 2:
+        raise ValueError(f"{text!r} is not of the form {_FORM}")
+    handle, target = (_parse_point(point, text) for point in points)
+    return Pull((handle, target), _parse_weight(number) if at else 1.0)
+
+
+def parse_anchor(text: str) -> Pull:
+    """Read "x,y", a point that is held where it is.
 
     Raises:
         ValueError: the text has another form.
     """
-    ends = text.split(":")
-    if len(ends) != 2:
-        raise ValueError(f"{text!r} is not of the form {_FORM}")
-    handle, target = (_parse_point(end, text) for end in ends)
-    return handle, target
+    point = _parse_point(text, text, "x,y")
+    return Pull((point, point))
 
 
-def _parse_point(text: str, whole: str) -> Point:
+def _parse_point(text: str, whole: str, form: str = _FORM) -> Point:
     numbers = text.split(",")
     if len(numbers) != 2:
-        raise ValueError(f"{whole!r} is not of the form {_FORM}")
+        raise ValueError(f"{whole!r} is not of the form {form}")
     try:
         x, y = (float(number) for number in numbers)
     except ValueError as error:
-        raise ValueError(f"{whole!r} is not of the form {_FORM}: {text!r} is not two numbers") from error
+        raise ValueError(f"{whole!r} is not of the form {form}: {text!r} is not two numbers") from error
     return x, y
+
+
+def _parse_weight(text: str) -> float:
+    try:
+        weight = float(text)
+    except ValueError:
+        weight = math.nan
+    if not 0 < weight < math.inf:
+        raise ValueError(f"{text!r} is not a weight: use a number above 0, where 1 is usual")
+    return weight
 
 
 def check_pairs(pairs: list[Pair], width: int, height: int, *, still: bool = False) -> None:

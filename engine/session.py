@@ -282,6 +282,8 @@ class Session:
                     f"Point {numbers} could not be followed, so where it is now is a guess; "
                     "put it on a more distinct spot, such as a corner of an eye or of the mouth."
                 )
+        if len({event.solver for event in self.history}) > 1:
+            notes.append("The fast solver could not tell how this picture moves, so the slower “draggan” went on.")
         if self.history and self.history[-1].reason == "stalled":
             notes.append(
                 "The drag made no more progress: the target may be out of the model's reach. "

@@ -76,6 +76,7 @@ def _check(options: argparse.Namespace, store: ModelStore) -> Inputs:
     require_solver(options.solver)
     if options.photo and options.class_index is not None:
         raise BadOption("--class goes with --seed: a photo is what it is.", "Leave --class out.")
+    options.points = [pull.pair for pull in options.pulls]
     _check_outputs(options)
     info = describe(store, options.model)
     picture = load_picture(options.photo) if options.photo else None
@@ -127,7 +128,15 @@ def _open_session(
 def _drag(session: Session, options: argparse.Namespace, mask: NDArray[np.float32] | None, progress: Progress) -> bool:
     """Drag until the solver is done or the user is; returns whether it was the user."""
     with stop_on_interrupt() as stop, progress.steps("drag", options.steps) as bar:
-        for step in session.drag(options.points, solver=options.solver, mask=mask, max_steps=options.steps):
+        events = session.drag(
+            options.points,
+            solver=options.solver,
+            mask=mask,
+            max_steps=options.steps,
+            weights=[pull.weight for pull in options.pulls],
+            reach=options.reach,
+        )
+        for step in events:
             bar.set_postfix_str(f"{step.mean_distance:.1f} px left", refresh=False)
             bar.update(step.step - bar.n)
             if stop.wanted:

@@ -17,12 +17,13 @@ from torch import Tensor
 from engine.drag.region import RegionTerm
 from engine.drag.sampling import FeatureView, view_features
 from engine.drag.state import DragPoints, DragStep
-from engine.drag.tracking import Norm, nearest_neighbour
+from engine.drag.tracking import Norm, PatchTracker, Tracked, nearest_neighbour
 from engine.latent import Whitening
 from stylegan2 import Generator
 
 REFERENCE_RESOLUTION = 512  # radii and distances below are pixels of a picture of this size
 FEATURE_SIZE = 128  # the paper's 6th block
+RENEWAL_PX = 4.0  # way of a handle after which the patches that are followed are renewed; at 512
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class DragganSettings:
         tracking_norm: distance between features when tracking.
         reduction: "mean" or "sum" over channels and pixels in both terms of the loss.
         rest_px: a point this close to its target no longer pulls, px of the picture.
+        robust: follow patches, with confidence (`PatchTracker`), instead of single features as published.
     """
 
     learning_rate: float = 2e-3
@@ -52,9 +54,11 @@ class DragganSettings:
     tracking_norm: Norm = "l2"
     reduction: Literal["mean", "sum"] = "mean"
     rest_px: float = 1.0
+    robust: bool = False
 
 
 OFFICIAL = DragganSettings()
+ROBUST = DragganSettings(robust=True)
 PAPER = DragganSettings(stop_distance=1.0, tracking_norm="l1", reduction="sum", rest_px=0.0)
 
 
@@ -98,6 +102,8 @@ class Draggan:
         with torch.no_grad():
             before = self._view(dense=mask is not None)
             self.templates = before.sample(self.handles[:, None])[:, 0]  # (n, C)
+        self.tracker = PatchTracker(before, self.handles, self.unit_px) if settings.robust else None
+        self.tracked: Tracked | None = None
         self.region = None if mask is None else RegionTerm(before, mask, settings.mask_weight, settings.reduction)
 
     @torch.enable_grad()
@@ -109,9 +115,7 @@ class Draggan:
         for number in range(max_steps + 1):
             view = self._view(dense=self.region is not None)
             if number:
-                self.handles = nearest_neighbour(
-                    view.detach(), self.templates, self.handles, self.search_radius, self.settings.tracking_norm
-                )
+                self._follow(view.detach())
             distances = (self.targets - self.handles).norm(dim=1)
             loss = self._loss(view, distances)
             reason = self._reason_to_stop(distances, loss, last=number == max_steps)
@@ -122,6 +126,8 @@ class Draggan:
                 distances=distances.cpu().double().numpy(),
                 w_plus=torch.cat([self.w.detach(), *(row[:, None] for row in self.fixed_rows)], 1),
                 reason=reason,
+                confidence=None if self.tracked is None else self.tracked.confidence,
+                lost=None if self.tracked is None else self.tracked.lost.cpu().numpy(),
                 solver="draggan",
             )
             if reason:
@@ -140,10 +146,25 @@ class Draggan:
         if length > reach:
             self.w.copy_(self.home + way * (reach / length) @ whitening.factor.T)
 
+    def _follow(self, view: FeatureView) -> None:
+        """Find the handles in the picture after the latest step."""
+        if self.tracker is None:
+            self.handles = nearest_neighbour(
+                view, self.templates, self.handles, self.search_radius, self.settings.tracking_norm
+            )
+            return
+        self.tracked = self.tracker.track(view, self.handles)
+        self.handles = self.tracked.positions.clamp(0, self.generator.resolution)
+        moved = (self.handles - self.tracker.last_xy).norm(dim=1).amax()
+        if moved > RENEWAL_PX * self.unit_px and not self.tracked.lost.any():
+            self.tracker.adopt(view, self.handles)
+
     def _view(self, dense: bool) -> FeatureView:
         """Features of the current latent: whole, or where tracking and motion supervision read them."""
         rows = (*self.w.unbind(1), *self.fixed_rows)
-        reach = self.search_radius + self.patch_radius + 2  # search, then the shifted disc around what was found
+        reach = self.search_radius + self.patch_radius + 2.0  # search, then the shifted disc around what was found
+        if self.settings.robust:
+            reach = max(reach, PatchTracker.start_reach_px(self.unit_px))
         return view_features(self.generator, rows, self.feature_size, None if dense else self.handles, reach)
 
     def _loss(self, view: FeatureView, distances: Tensor) -> Tensor:

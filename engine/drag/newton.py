@@ -39,6 +39,7 @@ class NewtonSettings:
         good_ratio, poor_ratio: actual over predicted progress from which the trust region grows, or shrinks.
         tries: attempts for one linearisation, each half as long and more damped.
         patience: steps without progress after which the drag ends.
+        failures: broken promises in a row after which the model of the motion is not to be trusted.
         progress_px: what counts as progress of the mean distance.
         refresh_px: way of a handle after which its derivative is computed anew; until then it is corrected by what
             the steps showed (Broyden 1965).
@@ -59,8 +60,9 @@ class NewtonSettings:
     poor_ratio: float = 0.15
     tries: int = 3
     patience: int = 5
+    failures: int = 4
     progress_px: float = 0.1
-    refresh_px: float = 0.0
+    refresh_px: float = 10.0
     chunk: int = 16
     region_rows: int = 12
     region_weight: float = 30.0
@@ -119,18 +121,19 @@ class Newton:
 
     def steps(self, max_steps: int) -> Iterator[DragStep]:
         """Yield the state at the start and after every step; the last event has a reason."""
-        settings, best, stall = self.settings, float("inf"), 0
+        settings, best, stall, failed = self.settings, float("inf"), 0, 0
         for number in range(max_steps + 1):
             distances = self.distances
             mean = float(distances.mean()) / self.unit_px
             stall = 0 if mean < best - settings.progress_px else stall + 1
             best = min(best, mean)
             reason = "landed" if self.landed else "stalled" if stall > settings.patience else ""
+            reason = reason or ("failing" if failed >= settings.failures else "")
             reason = reason or ("steps" if number == max_steps else "")
             yield self.event(number, reason)
             if reason:
                 return
-            self.step()
+            failed = 0 if self.step() else failed + 1
 
     @property
     def distances(self) -> Tensor:
@@ -156,7 +159,7 @@ class Newton:
             distances=distances.cpu().double().numpy(),
             w_plus=torch.cat([self._latent(self.whitened), *(row[:, None] for row in self.fixed_rows)], 1),
             reason=reason,
-            confidence=self.tracked.similarity.clamp(0, 1).cpu().double().numpy(),
+            confidence=self.tracked.confidence,
             lost=self.tracked.lost.cpu().numpy(),
             solver="newton",
         )

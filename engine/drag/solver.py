@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
@@ -11,12 +12,13 @@ from krita_drag.wire.errors import BadOption
 from torch import Tensor
 
 from engine.device import memory_guard
-from engine.drag.draggan import OFFICIAL, PAPER, Draggan
+from engine.drag.draggan import OFFICIAL, PAPER, ROBUST, Draggan
 from engine.drag.newton import Newton
 from engine.drag.state import DragPoints, DragStep
 from stylegan2 import Generator
 
 DEFAULT_SOLVER = "newton"
+FALLBACK = "draggan-robust"  # goes on where a solver finds its own predictions failing
 DEFAULT_STEPS = 300
 
 
@@ -32,6 +34,7 @@ SOLVERS: dict[str, Callable[..., Solver]] = {  # (generator, w_plus, points, mas
     "newton": Newton,
     "draggan": partial(Draggan, settings=OFFICIAL),
     "draggan-paper": partial(Draggan, settings=PAPER),
+    "draggan-robust": partial(Draggan, settings=ROBUST),
 }
 
 
@@ -59,6 +62,7 @@ def drag(
 ) -> Iterator[DragStep]:
     """Drag handles towards their targets, one step each time an event is asked for.
 
+    Where the predictions of `newton` keep failing, `FALLBACK` goes on from the best state; events say who made them.
     To cancel, ask for no more events: each one holds the latent of its state. The same input gives the same events.
 
     Args:
@@ -81,7 +85,17 @@ def drag(
         OutOfMemory: the device's memory does not suffice.
     """
     require_solver(solver)
+    bounds = {"home": w_plus if home is None else home, "reach": reach}
+    memory = {"chunk": chunk} if solver == "newton" else {}
     with memory_guard(w_plus.device):
-        options = {"chunk": chunk} if solver == "newton" else {}
-        start = SOLVERS[solver](generator, w_plus, points, mask, home=home, reach=reach, **options)
-        yield from start.steps(max_steps)
+        best: DragStep | None = None
+        for event in SOLVERS[solver](generator, w_plus, points, mask, **bounds, **memory).steps(max_steps):
+            best = event if best is None or event.mean_distance < best.mean_distance else best
+            if event.reason != "failing" or event.step == max_steps:
+                yield event
+                continue
+            yield replace(event, reason="")
+            successor = SOLVERS[FALLBACK](generator, best.w_plus, replace(points, handles=best.handles), mask, **bounds)
+            for later in successor.steps(max_steps - event.step):
+                if later.step or later.done:  # its start is `best`
+                    yield replace(later, step=event.step + later.step)

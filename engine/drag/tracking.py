@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,6 +17,7 @@ from engine.drag.sampling import FeatureView
 
 Norm = Literal["l1", "l2"]
 ADAPTATION = 0.5  # share of the newest patch in the template
+PATCH_RADIUS, PATCH_SPACING, SEARCH_RADIUS = 6, 2, 6  # at 512
 LOST_SIMILARITY = 0.3
 LOST_BACKWARD_PX = 5.0  # at 512
 
@@ -66,6 +68,11 @@ class Tracked:
     unit_px: float
 
     @property
+    def confidence(self) -> np.ndarray:
+        """How surely each handle is there, (n,) in [0, 1]."""
+        return self.similarity.clamp(0, 1).cpu().double().numpy()
+
+    @property
     def lost(self) -> Tensor:
         """Handles whose place is a guess, (n,) bool: measured errors above 10 px at 512 begin here."""
         return (self.similarity < LOST_SIMILARITY) | (self.backward_error > LOST_BACKWARD_PX * self.unit_px)
@@ -93,9 +100,9 @@ class PatchTracker:
         view: FeatureView,
         handles_xy: Tensor,
         unit_px: float,
-        patch_radius: int = 6,
-        patch_spacing: int = 2,
-        search_radius: int = 6,
+        patch_radius: int = PATCH_RADIUS,
+        patch_spacing: int = PATCH_SPACING,
+        search_radius: int = SEARCH_RADIUS,
     ) -> None:
         self.unit_px, self.search_radius = unit_px, search_radius
         axis = torch.arange(-(patch_radius // patch_spacing), patch_radius // patch_spacing + 1) * patch_spacing
@@ -108,7 +115,7 @@ class PatchTracker:
         self.templates = view.sample(handles_xy[:, None] + self.patch)  # (n, P, C)
 
     @staticmethod
-    def start_reach_px(unit_px: float, patch_radius: int = 6, search_radius: int = 6) -> float:
+    def start_reach_px(unit_px: float, patch_radius: int = PATCH_RADIUS, search_radius: int = SEARCH_RADIUS) -> float:
         """Distance around the handles at which the first view must hold features, model pixels."""
         return (search_radius + patch_radius + 3) * unit_px
 

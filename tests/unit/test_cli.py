@@ -15,7 +15,7 @@ from engine import __version__
 from engine.arguments import build_parser
 from engine.cli import main
 from engine.outputs import PICTURES, to_json
-from engine.points import parse_pair
+from engine.points import parse_anchor, parse_pull
 
 ROOT = Path(__file__).parents[2]
 ON_LINUX = sys.platform.startswith("linux")
@@ -78,7 +78,25 @@ def test_malformed_points_are_usage_errors(text: str, capsys: pytest.CaptureFixt
 
 
 def test_a_point_is_read_as_floats_handle_first() -> None:
-    assert parse_pair(" 1.5, 2:3e2,4") == ((1.5, 2.0), (300.0, 4.0))
+    assert parse_pull(" 1.5, 2:3e2,4") == (((1.5, 2.0), (300.0, 4.0)), 1.0)
+    assert parse_pull("1,2:3,4@2.5").weight == 2.5
+    assert parse_anchor("5,6").pair == ((5.0, 6.0), (5.0, 6.0))
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--point=1,2:3,4@0"], "not a weight"),
+        (["--point=1,2:3,4@heavy"], "not a weight"),
+        (["--anchor=1,2:3,4"], "is not of the form x,y"),
+        (["--stay-close=0"], "above 0"),
+        (["--stay-close=near"], "not a number"),
+    ],
+)
+def test_malformed_weights_anchors_and_bounds_are_usage_errors(
+    words: list[str], expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert expected in usage_error(list(drag_seed(*words)), capsys)
 
 
 @pytest.mark.parametrize(

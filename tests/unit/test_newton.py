@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from engine.drag import DragPoints, drag
+from engine.drag import SOLVERS, DragPoints, drag
 from engine.drag.newton import Newton, NewtonSettings
 from engine.drag.sampling import view_features
 from engine.drag.tracking import PatchTracker
@@ -132,3 +132,49 @@ def test_tracker_finds_a_shifted_map_and_notices_a_stranger(generator: Generator
 def test_whitening_is_a_root_of_the_covariance(generator: Generator) -> None:
     root = Whitening(generator).factor
     assert torch.allclose(root @ root.T, generator.w_covariance, atol=1e-5 * float(generator.w_covariance.max()))
+
+
+class Deaf(Newton):
+    """A solver whose predictions never hold."""
+
+    def step(self) -> bool:
+        return False
+
+
+def test_draggan_goes_on_where_predictions_keep_failing(
+    generator: Generator, w_plus: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(SOLVERS, "newton", Deaf)
+    events = list(drag(generator, w_plus, POINTS, max_steps=12))
+    assert [event.step for event in events] == list(range(len(events)))
+    assert [event.solver for event in events[:5]] == ["newton"] * 5
+    assert {event.solver for event in events[5:]} == {"draggan"}
+    assert not any(event.reason for event in events[:-1])
+    assert events[-1].reason in {"landed", "steps"}
+    assert events[-1].mean_distance < events[0].mean_distance
+
+
+def test_the_last_step_allowed_ends_a_failing_drag(
+    generator: Generator, w_plus: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(SOLVERS, "newton", Deaf)
+    *_, last = drag(generator, w_plus, POINTS, max_steps=4)
+    assert last.step == 4
+    assert last.reason == "failing"
+
+
+def test_a_correction_keeps_the_derivative_true_along_the_step(generator: Generator, w_plus: torch.Tensor) -> None:
+    solver = Newton(generator, w_plus, POINTS, settings=NewtonSettings(refresh_px=1e9))
+    solver.step()
+    first, way, handles = solver.directions, solver.whitened.clone(), solver.handles.clone()
+    solver.step()
+    step, moved = (solver.whitened - way).flatten(), (solver.handles - handles).flatten()
+    assert not torch.equal(solver.directions, first)
+    assert torch.allclose(solver.directions @ step, moved, atol=1e-6)
+
+
+def test_robust_draggan_tells_how_sure_it_is(generator: Generator, w_plus: torch.Tensor) -> None:
+    *_, last = drag(generator, w_plus, POINTS, solver="draggan-robust", max_steps=6)
+    assert last.confidence is not None
+    assert (last.confidence > 0.3).all()
+    assert last.mean_distance < 7
