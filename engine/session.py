@@ -279,8 +279,8 @@ class Session:
             numbers = ", ".join(str(number) for number in np.flatnonzero(best.lost) + 1)
             if numbers:
                 notes.append(
-                    f"Point {numbers} could not be followed, so where it is now is a guess; "
-                    "put it on a more distinct spot, such as a corner of an eye or of the mouth."
+                    f"Point {numbers} may not be where it is drawn now: it was hard to follow. "
+                    "Points on distinct spots, such as a corner of an eye or of the mouth, are surer."
                 )
         if len({event.solver for event in self.history}) > 1:
             notes.append("The fast solver could not tell how this picture moves, so the slower “draggan” went on.")

@@ -127,7 +127,7 @@ class Draggan:
                 w_plus=torch.cat([self.w.detach(), *(row[:, None] for row in self.fixed_rows)], 1),
                 reason=reason,
                 confidence=None if self.tracked is None else self.tracked.confidence,
-                lost=None if self.tracked is None else self.tracked.lost.cpu().numpy(),
+                lost=None if self.tracked is None else self.tracked.doubtful,
                 solver="draggan",
             )
             if reason:
@@ -157,7 +157,7 @@ class Draggan:
         self.handles = self.tracked.positions.clamp(0, self.generator.resolution)
         moved = (self.handles - self.tracker.last_xy).norm(dim=1).amax()
         if moved > RENEWAL_PX * self.unit_px and not self.tracked.lost.any():
-            self.tracker.adopt(view, self.handles)
+            self.tracker.adopt(view, self.tracked)
 
     def _view(self, dense: bool) -> FeatureView:
         """Features of the current latent: whole, or where tracking and motion supervision read them."""

@@ -160,7 +160,7 @@ class Newton:
             w_plus=torch.cat([self._latent(self.whitened), *(row[:, None] for row in self.fixed_rows)], 1),
             reason=reason,
             confidence=self.tracked.confidence,
-            lost=self.tracked.lost.cpu().numpy(),
+            lost=self.tracked.doubtful,
             solver="newton",
         )
 
@@ -205,7 +205,7 @@ class Newton:
         self.directions = self.directions + surprise[:, None] * step / step.square().sum().clamp(min=1e-12)
         self.travelled_px += float(moved.norm(dim=1).max()) / self.unit_px
         self.whitened, self.handles, self.tracked = whitened, tracked.positions, tracked
-        self.tracker.adopt(view, tracked.positions)
+        self.tracker.adopt(view, tracked)
 
     def _linearise(self, only_if_due: bool = False) -> bool:
         """Compute the derivative of the handles by whitened latents, and the metric; returns whether it was done."""

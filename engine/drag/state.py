@@ -44,9 +44,9 @@ class DragStep:
         w_plus: latent in which the handles were tracked, (1, num_ws, w_dim).
         reason: why the drag ends here: "landed", "stalled" (no progress any more), "failing" (the solver's
             predictions do not hold), "steps" (all used up) or "diverged"; empty while it goes on.
-        confidence: how surely each handle is where it is said to be, (n,) in [0, 1]; None from trackers that
-            cannot tell.
-        lost: handles whose place is a guess, (n,) bool; None as above.
+        confidence: how surely each handle is within 10 px at 512 of where it is said to be, (n,) in [0, 1]; None
+            from trackers that cannot tell.
+        lost: handles whose place is doubtful, which the user is told, (n,) bool; None as above.
         solver: name of the solver that made this state.
     """
 

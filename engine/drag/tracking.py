@@ -20,6 +20,9 @@ ADAPTATION = 0.5  # share of the newest patch in the template
 PATCH_RADIUS, PATCH_SPACING, SEARCH_RADIUS = 6, 2, 6  # at 512
 LOST_SIMILARITY = 0.3
 LOST_BACKWARD_PX = 5.0  # at 512
+# Logistic fit to 224 handles tracked through 14 drags of development faces, judged by dlib's landmarks (docs/solver.md)
+CERTAINTY = (0.88, 2.37, -0.32)
+DOUBTFUL = 0.85  # confidence below which a handle is reported
 
 
 @torch.no_grad()
@@ -59,22 +62,33 @@ class Tracked:
         positions: (n, 2), model pixels, sub-pixel.
         similarity: correlation of the patch found with the template, (n,), 1 = the same.
         backward_error: how far from where it was the patch found leads back, (n,), model pixels.
+        resemblance: correlation with the patch before the drag, (n,).
+        worst_backward: largest backward error of the way here, (n,), model pixels.
         unit_px: model pixels per pixel of a 512-px picture.
     """
 
     positions: Tensor
     similarity: Tensor
     backward_error: Tensor
+    resemblance: Tensor
+    worst_backward: Tensor
     unit_px: float
 
     @property
     def confidence(self) -> np.ndarray:
-        """How surely each handle is there, (n,) in [0, 1]."""
-        return self.similarity.clamp(0, 1).cpu().double().numpy()
+        """Share of such handles that are within 10 px at 512 of where they should be, (n,); see `CERTAINTY`."""
+        constant, per_resemblance, per_backward_px = CERTAINTY
+        logit = constant + per_resemblance * self.resemblance + per_backward_px * self.worst_backward / self.unit_px
+        return torch.sigmoid(logit).cpu().double().numpy()
+
+    @property
+    def doubtful(self) -> np.ndarray:
+        """Handles that the user should be told about, (n,) bool."""
+        return (self.confidence < DOUBTFUL) | self.lost.cpu().numpy()
 
     @property
     def lost(self) -> Tensor:
-        """Handles whose place is a guess, (n,) bool: measured errors above 10 px at 512 begin here."""
+        """Handles that a step must not lead to, (n,) bool."""
         return (self.similarity < LOST_SIMILARITY) | (self.backward_error > LOST_BACKWARD_PX * self.unit_px)
 
 
@@ -112,7 +126,8 @@ class PatchTracker:
         self.patch = self.offsets.to(handles_xy) * unit_px  # (P, 2), model pixels
         self.patch_radius = patch_radius
         self.last_view, self.last_xy = view, handles_xy
-        self.templates = view.sample(handles_xy[:, None] + self.patch)  # (n, P, C)
+        self.first_templates = self.templates = view.sample(handles_xy[:, None] + self.patch)  # (n, P, C)
+        self.worst_backward = torch.zeros_like(handles_xy[:, 0])
 
     @staticmethod
     def start_reach_px(unit_px: float, patch_radius: int = PATCH_RADIUS, search_radius: int = SEARCH_RADIUS) -> float:
@@ -136,13 +151,17 @@ class PatchTracker:
         found = view.sample(positions[:, None] + self.patch)
         back = self._search(self.last_view, self.last_xy, found)
         similarity = torch.cosine_similarity(_centred(found), _centred(self.templates), dim=1)
-        return Tracked(positions, similarity, (back - self.last_xy).norm(dim=1), self.unit_px)
+        resemblance = torch.cosine_similarity(_centred(found), _centred(self.first_templates), dim=1)
+        backward_error = (back - self.last_xy).norm(dim=1)
+        worst_backward = torch.maximum(self.worst_backward, backward_error)
+        return Tracked(positions, similarity, backward_error, resemblance, worst_backward, self.unit_px)
 
     @torch.no_grad()
-    def adopt(self, view: FeatureView, positions_xy: Tensor) -> None:
-        """Take handles at these positions of this picture, (n, 2), as true: the next ones are compared with them."""
-        self.templates = self.templates.lerp(view.sample(positions_xy[:, None] + self.patch), ADAPTATION)
-        self.last_view, self.last_xy = view, positions_xy
+    def adopt(self, view: FeatureView, tracked: Tracked) -> None:
+        """Take handles found in this picture as true: the next ones are compared with them."""
+        patches = view.sample(tracked.positions[:, None] + self.patch)
+        self.templates = self.templates.lerp(patches, ADAPTATION)
+        self.last_view, self.last_xy, self.worst_backward = view, tracked.positions, tracked.worst_backward
 
     @torch.no_grad()
     def position_operator(self, view: FeatureView, positions_xy: Tensor) -> Tensor:

@@ -125,8 +125,10 @@ def test_tracker_finds_a_shifted_map_and_notices_a_stranger(generator: Generator
     found = tracker.track(shifted, handles)
     assert torch.allclose(found.positions, handles + 2, atol=0.1)
     assert not found.lost.any()
+    assert not found.doubtful.any()
     stranger = type(view)(torch.randn_like(view.maps) * view.maps.std(), view.origins, 128, 256)
     assert tracker.track(stranger, handles).lost.all()
+    assert tracker.track(stranger, handles).doubtful.all()
 
 
 def test_whitening_is_a_root_of_the_covariance(generator: Generator) -> None:
