@@ -17,7 +17,7 @@ from engine import __version__
 from engine.animation import chosen_steps, gif_frame, save_gif
 from engine.commands.common import save_image, save_text
 from engine.drag import DragStep
-from engine.images import Picture, to_uint8
+from engine.images import Picture
 from engine.outputs import to_json
 from engine.overlay import Markers, no_points
 from engine.progress import Progress
@@ -183,23 +183,24 @@ def _visible_box(outcome: Outcome) -> tuple[int, int, int, int]:
 
 
 def _write_frames(outcome: Outcome, progress: Progress) -> None:
-    """Render the chosen steps as the model draws them, and write files and animation."""
+    """Show the chosen steps as they would lie in the picture, cut to what the model sees; write files and animation."""
     options, session = outcome.options, outcome.session
-    latents = [step.w_plus for step in outcome.history] or [session.w_start]
-    places = [step.handles for step in outcome.history] or [no_points()]
-    generator, margin = session.model.generator, (session.crop.margin, 0)
-    handles, targets = places[0] - margin, session.crop.to_model(outcome.targets) - margin
+    left, top, right, bottom = _visible_box(outcome)
+    offset = np.array([left, top])
+    events: list[DragStep | None] = [*outcome.history] or [None]
     frames: list[Image.Image] = []
     _make_folder(options)
-    chosen = chosen_steps(len(latents), options.frame_every)
+    chosen = chosen_steps(len(events), options.frame_every)
     with progress.steps("pictures", len(chosen)) as bar:
         for number in chosen:
-            with torch.no_grad():
-                picture = Image.fromarray(to_uint8(generator.trim(generator.synthesis(latents[number]))))
+            event = events[number]
+            whole = outcome.before if event is None else session.result(event)
+            picture = Image.fromarray(whole.rgb[top:bottom, left:right])
             if options.frames:
                 save_image(options.frames / f"step_{number:04d}.png", picture)
             if options.gif:
-                frames.append(gif_frame(picture, Markers(handles, targets, places[number] - margin)))
+                places = no_points() if event is None else session.crop.to_document(event.handles) - offset
+                frames.append(gif_frame(picture, Markers(outcome.handles - offset, outcome.targets - offset, places)))
             bar.update()
     if options.gif:
         save_gif(options.gif, frames)
