@@ -60,19 +60,7 @@ def _add_drag(commands: argparse._SubParsersAction[argparse.ArgumentParser], com
     source.add_argument("photo", nargs="?", type=Path, metavar="PHOTO", help="picture to drag")
     source.add_argument("--seed", type=_seed, metavar="N", help="drag the generated picture number N instead")
     _add_model_options(parser)
-    parser.add_argument(
-        "--point",
-        dest="pulls",
-        action="append",
-        default=[],
-        type=_pull,
-        metavar="X,Y:X,Y[@W]",
-        help="from where to where, pixels of the picture, and how hard it pulls (default: 1); repeat for more points",
-    )
-    parser.add_argument(
-        "--anchor", dest="pulls", action="append", type=_anchor, metavar="X,Y", help="hold this point where it is"
-    )
-    parser.add_argument("--mask", type=Path, metavar="MASK.png", help="as large as the picture; white may move")
+    _add_pulls(parser)
     parser.add_argument("--solver", metavar="NAME", help="how to drag (default: the best one)")
     parser.add_argument(
         "--steps",
@@ -80,14 +68,6 @@ def _add_drag(commands: argparse._SubParsersAction[argparse.ArgumentParser], com
         default=DEFAULT_DRAG_STEPS,
         metavar="N",
         help="at most this many steps; 0 writes the undragged picture and needs no points (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--stay-close",
-        dest="reach",
-        type=_reach,
-        metavar="R",
-        help="go at most this far from the picture, in standard deviations of the model's own pictures: "
-        "0.5 is careful, 3 bold (default: the solver's own)",
     )
     parser.add_argument("--psi", type=_psi, default=0.7, help="truncation of a seed, 0 to 1 (default: %(default)s)")
     parser.add_argument(
@@ -247,19 +227,35 @@ def _add_session(
         action.add_argument("-o", "--output", type=Path, required=True, metavar="OUT.png", help="the picture")
         action.add_argument("--device", choices=DEVICES, default="auto", help="where to compute (default: the GPU)")
         action.add_argument("--quiet", action="store_true", help="no progress and no remarks")
-    drag.add_argument(
-        "--point",
-        dest="points",
-        action="append",
-        required=True,
-        type=_pair,
-        metavar="X,Y:X,Y",
-        help="from where to where, pixels of the picture; repeat for more points",
-    )
-    drag.add_argument("--mask", type=Path, metavar="MASK.png", help="as large as the picture; white may move")
+    _add_pulls(drag)
     drag.add_argument("--onward", action="store_true", help="from the picture as it is shown, not as it was opened")
     drag.add_argument("--steps", type=_positive, default=DEFAULT_DRAG_STEPS, metavar="N", help="at most this many")
     _add_session_output(drag)
+
+
+def _add_pulls(parser: argparse.ArgumentParser) -> None:
+    """What to drag, and within which limits."""
+    parser.add_argument(
+        "--point",
+        dest="pulls",
+        action="append",
+        default=[],
+        type=_pull,
+        metavar="X,Y:X,Y[@W]",
+        help="from where to where, pixels of the picture, and how hard it pulls (default: 1); repeat for more points",
+    )
+    parser.add_argument(
+        "--anchor", dest="pulls", action="append", type=_anchor, metavar="X,Y", help="hold this point where it is"
+    )
+    parser.add_argument("--mask", type=Path, metavar="MASK.png", help="as large as the picture; white may move")
+    parser.add_argument(
+        "--stay-close",
+        dest="reach",
+        type=_reach,
+        metavar="R",
+        help="go at most this far from the picture, in standard deviations of the model's own pictures: "
+        "0.5 is careful, 3 bold (default: the solver's own)",
+    )
 
 
 def _add_session_output(parser: argparse._ActionsContainer) -> None:

@@ -14,13 +14,14 @@ from engine.arguments import STOPPED
 from engine.commands import drag_remote
 from engine.commands.common import describe, inversion_progress, open_model, say_notes
 from engine.commands.drag_outputs import Outcome, write_extras
+from engine.commands.dragging import drag_with_progress
 from engine.drag import DEFAULT_SOLVER, require_solver
 from engine.images import Picture, load_mask, load_picture, save_picture
 from engine.inversion import crop_from_corners, find_preset
 from engine.models import Model, ModelInfo, ModelStore
 from engine.outputs import PICTURES, check_distinct, check_file, check_folder
 from engine.points import check_pairs
-from engine.progress import Progress, stop_on_interrupt
+from engine.progress import Progress
 from engine.session import Session
 from engine.session_file import SUFFIX, save_session
 
@@ -53,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
     opened = time.perf_counter()
     before = session.before()
     began_drag = time.perf_counter()
-    stopped = options.steps > 0 and _drag(session, options, inputs.mask, progress)
+    stopped = options.steps > 0 and drag_with_progress(session, options, inputs.mask, progress, solver=options.solver)
     seconds = {"open": opened - began, "drag": time.perf_counter() - began_drag}
     after = session.result() if session.history else before
     save_picture(options.output, after)
@@ -123,24 +124,3 @@ def _open_session(
             crop=crop_from_corners(options.crop, model.generator.resolution) if options.crop else None,
             on_step=on_step,
         )
-
-
-def _drag(session: Session, options: argparse.Namespace, mask: NDArray[np.float32] | None, progress: Progress) -> bool:
-    """Drag until the solver is done or the user is; returns whether it was the user."""
-    with stop_on_interrupt() as stop, progress.steps("drag", options.steps) as bar:
-        events = session.drag(
-            options.points,
-            solver=options.solver,
-            mask=mask,
-            max_steps=options.steps,
-            weights=[pull.weight for pull in options.pulls],
-            reach=options.reach,
-        )
-        for step in events:
-            bar.set_postfix_str(f"{step.mean_distance:.1f} px left", refresh=False)
-            bar.update(step.step - bar.n)
-            if stop.wanted:
-                break
-    if stop.wanted:
-        progress.say("Stopping here; the best result so far is being written.")
-    return stop.wanted

@@ -7,12 +7,13 @@ import json
 
 from engine.arguments import STOPPED
 from engine.commands.common import say_notes
+from engine.commands.dragging import drag_with_progress
 from engine.device import pick
 from engine.images import load_mask, save_picture
 from engine.models import ModelStore
 from engine.outputs import PICTURES, check_distinct, check_file
 from engine.points import check_pairs
-from engine.progress import Progress, stop_on_interrupt
+from engine.progress import Progress
 from engine.session import Session
 from engine.session_file import SUFFIX, describe_session, load_session, save_session
 
@@ -41,12 +42,6 @@ def run(options: argparse.Namespace) -> int:
 def _drag(session: Session, options: argparse.Namespace, progress: Progress) -> bool:
     """Drag until the solver is done or the user is; returns whether it was the user."""
     size_wh = session.picture.size_wh
-    check_pairs(options.points, *size_wh)
+    check_pairs([pull.pair for pull in options.pulls], *size_wh)
     mask = load_mask(options.mask, size_wh) if options.mask else None
-    with stop_on_interrupt() as stop, progress.steps("drag", options.steps) as bar:
-        for step in session.drag(options.points, mask=mask, max_steps=options.steps, onward=options.onward):
-            bar.set_postfix_str(f"{step.mean_distance:.1f} px left", refresh=False)
-            bar.update(step.step - bar.n)
-            if stop.wanted:
-                break
-    return stop.wanted
+    return drag_with_progress(session, options, mask, progress, onward=options.onward)

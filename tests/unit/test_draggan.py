@@ -8,6 +8,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from krita_drag import settings
 from krita_drag.wire.errors import BadOption
 
 from benchmarks.naive import NaiveDraggan
@@ -75,6 +76,10 @@ def test_events_tell_the_drag(generator: Generator, w_plus: torch.Tensor) -> Non
         expected = np.linalg.norm(POINTS.targets - event.handles, axis=1)
         assert np.allclose(event.distances, expected)
     assert torch.equal(events[-1].w_plus[:, generator.coarse_ws :], w_plus[:, generator.coarse_ws :])
+
+
+def test_plugin_and_engine_know_the_same_solvers() -> None:
+    assert set(settings.SOLVERS) == set(SOLVERS)
 
 
 @pytest.mark.parametrize("solver", SOLVERS)

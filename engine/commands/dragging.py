@@ -1,0 +1,42 @@
+"""The drag itself, as the commands that drag show it."""
+
+from __future__ import annotations
+
+import argparse
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.drag import DEFAULT_SOLVER
+from engine.progress import Progress, stop_on_interrupt
+from engine.session import Session
+
+
+def drag_with_progress(
+    session: Session,
+    options: argparse.Namespace,
+    mask: NDArray[np.float32] | None,
+    progress: Progress,
+    *,
+    solver: str = DEFAULT_SOLVER,
+    onward: bool = False,
+) -> bool:
+    """Drag what `options.pulls` says until the solver is done or the user is; returns whether it was the user."""
+    with stop_on_interrupt() as stop, progress.steps("drag", options.steps) as bar:
+        events = session.drag(
+            [pull.pair for pull in options.pulls],
+            solver=solver,
+            mask=mask,
+            max_steps=options.steps,
+            weights=[pull.weight for pull in options.pulls],
+            reach=options.reach,
+            onward=onward,
+        )
+        for step in events:
+            bar.set_postfix_str(f"{step.mean_distance:.1f} px left", refresh=False)
+            bar.update(step.step - bar.n)
+            if stop.wanted:
+                break
+    if stop.wanted:
+        progress.say("Stopping here; the best result so far is being written.")
+    return stop.wanted
