@@ -43,6 +43,7 @@ class Inputs:
 
 def run(options: argparse.Namespace) -> int:
     """Drag and write the outputs; returns 0, or 130 when Ctrl-C cut the drag short (the outputs are written)."""
+    options.points = [pull.pair for pull in options.pulls]
     if options.server:
         return drag_remote.run(options)
     store = ModelStore()
@@ -77,7 +78,6 @@ def _check(options: argparse.Namespace, store: ModelStore) -> Inputs:
     require_solver(options.solver)
     if options.photo and options.class_index is not None:
         raise BadOption("--class goes with --seed: a photo is what it is.", "Leave --class out.")
-    options.points = [pull.pair for pull in options.pulls]
     _check_outputs(options)
     info = describe(store, options.model)
     picture = load_picture(options.photo) if options.photo else None

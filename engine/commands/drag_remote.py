@@ -167,6 +167,8 @@ def _drag(conversation: _Conversation, options: argparse.Namespace, picture: Pic
         points,
         solver=options.solver,
         max_steps=options.steps,
+        weights=tuple(pull.weight for pull in options.pulls),
+        reach=options.reach,
         preview_px=0,
         mask=_mask_frame(load_mask(options.mask, picture.size_wh)) if options.mask else None,
     )
