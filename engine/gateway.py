@@ -130,7 +130,10 @@ class Gateway:
         try:
             while not self._stopping:
                 poller.poll(POLL_MS)
-                self._turn()
+                try:
+                    self._turn()
+                except Exception:  # one fault of ours must not cost everybody the engine
+                    _log.exception("gateway stumbled")
         finally:
             self._shut_down()
 

@@ -10,12 +10,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from krita_drag.keys import load_or_create
 from krita_drag.wire.codec import decode, encode
 from krita_drag.wire.messages import Drag, Hello, Open, new_id
 
 from benchmarks.service.artist import Artist
-from benchmarks.service.running_engine import Engine, Talker, running, wait_for
+from benchmarks.service.running_engine import Engine, Talker, let_in, running
 from benchmarks.service.statistics import open_files, percentiles, resident_mb
 
 _KEYS = 40  # a key that misbehaves is ignored after 20 messages, so the flood comes from several
@@ -31,7 +30,7 @@ def measure(home: Path, options: argparse.Namespace) -> dict[str, Any]:
         artist = Artist(home)
         seeds = [artist.open(seed) for seed in range(4)]
         before = resident_mb(engine.pid), open_files(engine.pid)
-        talkers = [guest(engine, home / f"guest{number}.key") for number in range(_KEYS)]
+        talkers = [Talker(engine, let_in(engine, home / f"guest{number}.key")) for number in range(_KEYS)]
         replies = 0
         for number in range(count):
             if number % 500 == 0:
@@ -59,17 +58,6 @@ def measure(home: Path, options: argparse.Namespace) -> dict[str, Any]:
         "honest pings ms": percentiles(artist.round_trips_s),
         "gateway MB, descriptors": f"{before} -> {after}",
     }
-
-
-def guest(engine: Engine, path: Path) -> Talker:
-    """Let another client in by hand."""
-    clients = engine.folder / "keys" / "clients.json"
-    listed = json.loads(clients.read_text()) if clients.exists() else {}
-    clients.write_text(json.dumps({**listed, load_or_create(path).public: "guest"}))
-    clients.chmod(0o600)
-    talker = Talker(engine, path)
-    wait_for(lambda: talker.hear(1), "the guest to come in")
-    return talker
 
 
 def strangers(engine: Engine, rng: random.Random) -> None:

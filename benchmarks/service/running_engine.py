@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import zmq
-from krita_drag.keys import load_or_create
+from krita_drag.keys import load_or_create, write_private
 from krita_drag.wire.codec import decode, encode
 from krita_drag.wire.messages import Ack, Credit, Hello, Live, Message, Open, Ping, Request, is_terminal, new_id
 
@@ -147,6 +147,17 @@ def running(home: Path, *options: str, **others: Any) -> Iterator[Engine]:
         workers = [line["worker"] for line in engine.log() if line["event"] == "worker started"]
         engine.stop()
         wait_for(lambda: not any(alive(pid) for pid in workers), "the end of the workers")
+
+
+def let_in(engine: Engine, path: Path, name: str = "guest") -> Path:
+    """Make a key and put it on the allow-list, as pairing does; returns its file once the engine knows it."""
+    public = load_or_create(path).public
+    clients = engine.folder / "keys" / "clients.json"
+    listed = json.loads(clients.read_text()) if clients.exists() else {}
+    reads = len(engine.events("allow-list read"))
+    write_private(clients, json.dumps({**listed, public: name}))
+    wait_for(lambda: len(engine.events("allow-list read")) > reads, "the list to be read")
+    return path
 
 
 class Talker:

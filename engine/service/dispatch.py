@@ -44,7 +44,7 @@ class Dispatcher:
 
     def pass_on(self, record: Record, request: str, frames: Sequence[bytes]) -> None:
         """Give a request, or a later message of a gesture, to the worker."""
-        if self._link.hopeless:
+        if self._link.hopeless or self._trouble:
             self._give_up(record, request)
         else:
             self._link.send({"do": "request", "sid": record.sid, "id": request}, frames)
@@ -97,6 +97,8 @@ class Dispatcher:
             self.devices = envelope.get("devices", self.devices)
         if say == "unable":
             self._trouble = envelope["trouble"]
+            _log.error("worker cannot work", extra={"why": self._trouble["message"]})
+            self._give_up_all()
         elif say == "ready":
             self._trouble = {}
             _log.info("worker ready", extra={"worker": envelope["pid"], "devices": self.devices})
@@ -143,6 +145,11 @@ class Dispatcher:
     def _end_cancelled(self, record: Record, request: str) -> None:
         sid = record.sid if record.folder is not None else None
         self._finish(record, request, encode(Cancelled(re=request, sid=sid)))
+
+    def _give_up_all(self) -> None:
+        for record in self._registry:
+            for request in list(record.waiting):
+                self._give_up(record, request)
 
     def _give_up(self, record: Record, request: str) -> None:
         trouble = self._trouble or {

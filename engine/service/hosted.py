@@ -141,10 +141,6 @@ class HostedSession:
         self._session = session
         self.attempt("inversion", lambda: self.keeper.write_inverted(session))
 
-    def inversion_options(self, steps: int | None, preset: str) -> dict[str, Any]:
-        """Return the options of an inversion."""
-        return {"preset": preset} if steps is None else {"preset": preset, "steps": steps}
-
     def session(self) -> Session | None:
         """Return the session, brought back from the disk if need be; None before its inversion."""
         if self._session is None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,10 +32,11 @@ from krita_drag.wire.messages import (
 
 from engine.align import Crop
 from engine.drag import DragStep
+from engine.inversion import find_crop
 from engine.points import Pair
 from engine.rendering import Patch
 from engine.service.exchange import to_frame
-from engine.service.pixels import patch_fields, to_mask, to_picture, whole_picture
+from engine.service.pixels import draw_search, patch_fields, to_mask, to_picture, whole_picture
 from engine.session import Session
 
 if TYPE_CHECKING:
@@ -119,13 +121,17 @@ def invert(hosted: HostedSession, steps: int | None = None, preset: str = "balan
     model = hosted.model(opening.model)
     picture = to_picture(opening.image, opening.order)
     yield Report("aligning")
-    search = Session.opening(model, picture, hosted.models.store, **hosted.inversion_options(steps, preset))
+    crop, found = find_crop(picture, model, hosted.models.store)
+    hosted.notes += found
+    options: Fields = {"preset": preset} if steps is None else {"preset": preset, "steps": steps}
+    search = Session.opening(model, picture, hosted.models.store, crop=crop, **options)
     try:
         while True:
             step = next(search)
             hosted.inversion_steps = step.step
             phase = "tuning" if step.stage == "tuning" else "projecting"
-            yield Report(phase, step.step, step.total, loss=float(step.loss))
+            show = None if step.preview is None else partial(draw_search, crop, picture.size_wh, step.preview)
+            yield Report(phase, step.step, step.total, loss=float(step.loss), show=show)
     except StopIteration as end:
         hosted.inverted(end.value)
     finally:

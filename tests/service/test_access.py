@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -13,22 +12,10 @@ from krita_drag.keys import KeyPair, load_or_create
 from krita_drag.wire.codec import decode
 from krita_drag.wire.messages import AskStatus, Drag, Open, Render, Shutdown, new_id
 
-from benchmarks.service.running_engine import Engine, Talker, wait_for
+from benchmarks.service.running_engine import Engine, Talker, let_in, wait_for
 from benchmarks.service.tiny_home import NAME
 
 Dress = Callable[[zmq.Socket, Engine, Path], None]
-
-
-def pair_by_hand(engine: Engine, path: Path, name: str = "guest") -> Path:
-    """Make a key and put it on the allow-list, as pairing does; returns its file."""
-    public = load_or_create(path).public
-    clients = engine.folder / "keys" / "clients.json"
-    listed = json.loads(clients.read_text()) if clients.exists() else {}
-    reads = len(engine.events("allow-list read"))
-    clients.write_text(json.dumps({**listed, public: name}))
-    clients.chmod(0o600)
-    wait_for(lambda: len(engine.events("allow-list read")) > reads, "the list to be read")
-    return path
 
 
 def no_curve(socket: zmq.Socket, engine: Engine, scratch: Path) -> None:
@@ -54,7 +41,7 @@ def stolen_public_key(socket: zmq.Socket, engine: Engine, scratch: Path) -> None
 
 
 def revoked_key(socket: zmq.Socket, engine: Engine, scratch: Path) -> None:
-    path = pair_by_hand(engine, scratch / "revoked.key")
+    path = let_in(engine, scratch / "revoked.key")
     guest = Talker(engine, path)
     assert guest.hear(), "it comes in"
     guest.close()
@@ -89,7 +76,7 @@ def test_strangers_get_no_byte(shared: Engine, tmp_path: Path, dress: Dress) -> 
 
 def test_sessions_of_another_key_do_not_exist(shared: Engine, talker: Talker, tmp_path: Path) -> None:
     sid = talker.open()
-    path = pair_by_hand(shared, tmp_path / "guest.key")
+    path = let_in(shared, tmp_path / "guest.key")
     guest = Talker(shared, path)
     assert guest.hear(), "a paired client is welcome"
     seen = guest.ask(Render(id=new_id(), sid=sid))
@@ -113,7 +100,7 @@ def test_nothing_written_can_be_read_by_others(shared: Engine, talker: Talker) -
 
 
 def test_a_session_and_a_client_may_have_only_so_much(shared: Engine, tmp_path: Path) -> None:
-    guest = Talker(shared, pair_by_hand(shared, tmp_path / "greedy.key"))
+    guest = Talker(shared, let_in(shared, tmp_path / "greedy.key"))
     sids = [guest.open() for _ in range(16)]
     refused = guest.ask(Open(id=new_id(), sid=new_id(), model=NAME, seed=1))
     assert refused.code == "busy" and refused.retry_s > 0
@@ -152,7 +139,7 @@ def garbage(rng: random.Random) -> list[bytes]:
 def test_a_flood_of_garbage_harms_nobody_else(shared: Engine, talker: Talker, tmp_path: Path) -> None:
     sid = talker.open()
     honest = talker.press(sid)
-    guest = Talker(shared, pair_by_hand(shared, tmp_path / "flood.key"))
+    guest = Talker(shared, let_in(shared, tmp_path / "flood.key"))
     assert guest.hear()
     rng = random.Random(0)
     for number in range(2000):

@@ -85,8 +85,11 @@ def test_a_photo_is_found_and_every_pixel_outside_the_mask_stays(talker: Talker)
         Open(id=new_id(), sid=sid, model=NAME, order="BGRA", image=Frame("u1", image.shape, image.tobytes()))
     )
     assert opened.size == (90, 80)
-    found = talker.ask(Invert(id=new_id(), sid=sid, steps=4))
+    talker.say(Credit(sid=sid, n=1))
+    found = talker.ask(Invert(id=new_id(), sid=sid, steps=4, preview_px=40))
     assert len(found.corners) == 4
+    previews = [one for one in talker.heard if isinstance(one, Preview)]
+    assert previews and max(previews[0].patch.shape[:2]) == 40 and previews[0].rect[2] <= 90
     points = ((30.0, 30.0, 36.0, 32.0),)
     dragged = talker.ask(
         Drag(id=new_id(), sid=sid, points=points, max_steps=3, mask=Frame("u1", mask.shape, mask.tobytes()))

@@ -11,9 +11,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from krita_drag.wire.messages import AskStatus, Shutdown, new_id
+from krita_drag.wire.messages import AskStatus, Open, Shutdown, new_id
 
 from benchmarks.service.running_engine import Engine, Talker, alive, running, wait_for
+from benchmarks.service.tiny_home import NAME
 from engine.cli import main
 from engine.doctor import diagnose
 
@@ -97,6 +98,14 @@ def test_a_key_that_others_can_read_is_refused(home: Path) -> None:
     (home / "engine" / "keys" / "engine.key").chmod(0o644)
     code, said = failure(home)
     assert code == 1 and "engine.key" in said and "chmod 600" in said
+
+
+def test_a_device_that_is_not_there_is_told_to_clients(home: Path) -> None:
+    with running(home, "--device", "mps" if sys.platform != "darwin" else "cuda") as engine:
+        talker = Talker(engine)
+        refused = talker.ask(Open(id=new_id(), sid=new_id(), model=NAME, seed=1))
+        assert refused.code == "bad-option" and "--device" in refused.hint
+        talker.close()
 
 
 def test_status_and_doctor_ask_the_running_engine(
