@@ -193,8 +193,9 @@ class DragDocker(DockWidget):
         has_overlay = self._overlay is not None and is_alive(self._overlay)
         if has_overlay != self._overlay_wanted():
             self._cover_canvas()
-        if self._overlay is not None and edit is not None and self._overlay.editing != edit.editing:
-            self._overlay.set_editing(edit.editing)
+        overlay = self._overlay
+        if overlay is not None and is_alive(overlay) and edit is not None and overlay.editing != edit.editing:
+            overlay.set_editing(edit.editing)
 
     def view(self) -> DockerView:
         """Compute what to show."""
