@@ -119,6 +119,20 @@ class Renderer:
         patch = Patch((left, top, right - left, bottom - top), rgba)
         return patch if size_px is not None else _trimmed(patch)
 
+    def drawn(self, size_px: int) -> Patch:
+        """All that the model can draw of the picture as it was opened, to compare the two.
+
+        Args:
+            size_px: longest side.
+        """
+        left, top, right, bottom = box = self._crop.bounds(*self._picture.size_wh)
+        shrinkage = min(1.0, size_px / max(right - left, bottom - top))
+        size_wh = max(1, round((right - left) * shrinkage)), max(1, round((bottom - top) * shrinkage))
+        everything = np.ones((self._crop.resolution, self._crop.resolution), np.float32)
+        rgb, opacity = self._crop.overlay(to_uint8(self._before), everything, box, size_wh)
+        rgba = np.dstack([rgb, (opacity * 255).round().astype(np.uint8)])
+        return Patch((left, top, right - left, bottom - top), rgba)
+
     def _edit(self, w_plus: Tensor, region: Region | None) -> _Edit:
         edited = render(self._model, w_plus)
         if self._generated and region is None:

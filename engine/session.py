@@ -319,6 +319,10 @@ class Session:
         state = self.states[self._shown]
         return self._renderer.patch(state.w_plus if event is None else event.w_plus, state.region, size_px)
 
+    def drawn(self, size_px: int) -> Patch:
+        """What the model can draw of the picture; see `Renderer.drawn`."""
+        return self._renderer.drawn(size_px)
+
     def _begin(self, region: Region | None, onward: bool, resumed: DragStep | None) -> EditState:
         """Prepare a state for a new drag, which its first event opens; returns the one that the drag starts from."""
         start = self.states[self._shown] if onward else self.states[0]

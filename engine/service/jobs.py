@@ -109,6 +109,7 @@ def _open(hosted: HostedSession, message: Open) -> Steps:
 def _invert(hosted: HostedSession, message: Invert) -> Steps:
     yield from invert(hosted, steps=message.steps, preset=message.preset)
     session = hosted.need_session()
+    yield Report("rendering", show=session.drawn)
     return {**_corners(session.crop), "notes": notes(hosted), "step": hosted.inversion_steps}
 
 

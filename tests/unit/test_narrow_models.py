@@ -117,6 +117,11 @@ def test_a_photo_around_it(model: Model) -> None:
         patch = session.patch(size_px)
         left, _, width, _ = patch.rect
         assert (left >= 35 and left + width <= 85) or not patch.rgba[:, :2, 3].any()
+    drawn = session.drawn(32)
+    opaque = np.flatnonzero(drawn.rgba[16, :, 3] == 255)
+    left, _, width, _ = drawn.rect
+    assert max(drawn.rgba.shape) == 32 and len(opaque)
+    assert left + opaque[0] * width / 32 >= 34 and left + (opaque[-1] + 1) * width / 32 <= 86
     untouched = np.ones(rgb.shape, bool)
     untouched[:, 35:85] = False
     assert np.array_equal(session.result().rgb[untouched], rgb[untouched])
