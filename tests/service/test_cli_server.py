@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from benchmarks.service.running_engine import Engine, wait_for
-from benchmarks.service.tiny_home import NAME
+from benchmarks.service.tiny_home import NAME, RESOLUTION
 
 
 def command(home: Path, *words: str) -> subprocess.Popen[str]:
@@ -73,7 +73,7 @@ def test_ctrl_c_keeps_what_was_reached(shared: Engine, tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     told = finish(process, 130)
     assert "stopped" in told
-    assert pixels(out).shape == (64, 64, 4)
+    assert pixels(out).shape == (RESOLUTION, RESOLUTION, 4)
     wait_for(lambda: len(shared.events("session closed")) > sessions, "the session to be closed")
 
 
