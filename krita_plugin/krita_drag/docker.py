@@ -177,6 +177,8 @@ class DragDocker(DockWidget):
     @guarded
     def _look_around(self) -> None:
         self._follow_front()
+        if self._edit is not None:
+            self._edit.follow_markers()
 
     @guarded
     def refresh(self) -> None:
@@ -212,6 +214,7 @@ class DragDocker(DockWidget):
             source,
             selected,
             grip.key if grip is not None else None,
+            edit.document.holds_edit(),
         )
 
     def _copy_diagnostics(self) -> None:

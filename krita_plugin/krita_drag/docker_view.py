@@ -74,6 +74,7 @@ def describe(
     source: str = "",
     selected: bool = False,
     selected_key: int | None = None,
+    holds_edit: bool = False,
 ) -> DockerView:
     """Compute what the docker shows.
 
@@ -85,6 +86,7 @@ def describe(
         source: name of the layer that was prepared, or would be.
         selected: whether a selection limits what may move.
         selected_key: of the pair that was pressed last.
+        holds_edit: whether the document has an edit to reopen.
     """
     stage = session.stage if session is not None else Stage.CLOSED
     stops = stage in STOPPABLE or reading is not None
@@ -115,8 +117,8 @@ def describe(
         states=shown.undos + shown.redos if shown else 0,
         can_step=ready and link.usable,
         can_apply=ready and link.usable and shown is not None and shown.patch is not None,
-        can_reopen=idle and link.usable,
-        message=_message(link, session, moves),
+        can_reopen=idle and link.usable and holds_edit,
+        message=_message(link, session, moves, holds_edit),
     )
 
 
@@ -185,7 +187,7 @@ def _rows(session: EditSession | None, pairs: Sequence[Pair]) -> tuple[Row, ...]
     )
 
 
-def _message(link: LinkStatus, session: EditSession | None, moves: bool) -> Message | None:
+def _message(link: LinkStatus, session: EditSession | None, moves: bool, holds_edit: bool) -> Message | None:
     """Choose the one thing to say: a failure of the edit, of the engine, a note, or what to do next."""
     if session is not None and session.problem is not None:
         return _of_error(session.problem)._replace(can_close=True)
@@ -196,7 +198,9 @@ def _message(link: LinkStatus, session: EditSession | None, moves: bool) -> Mess
     if session.notes:
         return Message(" ".join(session.notes), is_problem=False)
     hints = {
-        Stage.EMPTY: tr("Press “Prepare photo”: the model finds the picture, which takes a while once."),
+        Stage.EMPTY: tr("This document holds an edit: “Reopen the edit of this layer”, under Advanced, continues it.")
+        if holds_edit
+        else tr("Press “Prepare photo”: the model finds the picture, which takes a while once."),
         Stage.READY: tr("Press “Drag”.")
         if moves
         else tr("Press on the picture and pull to where it should go. Shift and a press holds a place."),

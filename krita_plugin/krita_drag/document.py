@@ -180,6 +180,10 @@ class KritaDocument:
         key = ANNOTATION + result.uniqueId().toString()
         self.krita.setAnnotation(key, "What reopens a krita-drag edit", QtCore.QByteArray(data))
 
+    def holds_edit(self) -> bool:
+        """Whether something was kept for any layer."""
+        return any(key.startswith(ANNOTATION) for key in self.krita.annotationTypes())
+
     def remembered(self) -> bytes | None:
         """Return what was kept for the active layer, or else for the last result; None if nothing was."""
         kept = [key for key in self.krita.annotationTypes() if key.startswith(ANNOTATION)]

@@ -68,7 +68,7 @@ class Edit(QtCore.QObject):
         self._results.frames_done.connect(self._frames_done)
         self._watch = QtCore.QTimer(self)
         self._watch.setInterval(MARKERS_MS)
-        self._watch.timeout.connect(self._read_markers)
+        self._watch.timeout.connect(self.follow_markers)
 
     @property
     def is_stoppable(self) -> bool:
@@ -184,6 +184,14 @@ class Edit(QtCore.QObject):
             self.set_editing(False)
         self.changed.emit()
 
+    @guarded
+    def follow_markers(self) -> None:
+        """Take what undo, redo and Krita's own tools have made of the markers."""
+        pairs = self.markers.read()
+        if self.editor.held is None and pairs != self.editor.pairs:
+            self.editor.replace(pairs)
+            self.changed.emit()
+
     # Parts
 
     def _guarded_command(self, command: Callable[[], None]) -> None:
@@ -250,13 +258,6 @@ class Edit(QtCore.QObject):
     def _store_markers(self) -> None:
         self.markers.write(self.editor.pairs)
         self.changed.emit()
-
-    @guarded
-    def _read_markers(self) -> None:
-        pairs = self.markers.read()
-        if self.editor.held is None and pairs != self.editor.pairs:
-            self.editor.replace(pairs)
-            self.changed.emit()
 
     def _session_changed(self) -> None:
         session = self.session

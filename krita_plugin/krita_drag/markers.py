@@ -37,6 +37,7 @@ class MarkerLayer:
             counts = mark.version == versions[mark.key] and mark.part != "gone"
             if shape.visible() != counts:
                 shape.setVisible(counts)
+                shape.update()  # else Krita goes on showing the picture as it was
         weights = self._weights()
         pairs = to_pairs(mark for _, mark in shapes)
         return tuple(Pair(pair.key, pair.handle, pair.target, weights.get(str(pair.key), 1.0)) for pair in pairs)
@@ -85,7 +86,7 @@ class MarkerLayer:
         if layer is not None and layer.visible() != visible:
             layer.setVisible(visible)
             for shape in give_back(layer.shapes()):
-                shape.update()  # else Krita goes on showing the picture as it was
+                shape.update()
 
     def _shapes(self, layer: Any) -> list[tuple[Any, Mark]]:
         """Return our shapes with what they mark; positions from the middle of the box, exact at any resolution."""

@@ -89,6 +89,12 @@ def test_failures_are_shown_with_their_way_out() -> None:
     assert view.message is not None and view.message.code == "version-mismatch" and view.message.can_close
 
 
+def test_a_document_that_holds_an_edit_says_how_to_reopen_it() -> None:
+    view = describe(READY, edit(Stage.EMPTY), holds_edit=True)
+    assert view.can_reopen and view.message is not None and "Reopen" in view.message.text
+    assert not describe(READY, edit(Stage.EMPTY)).can_reopen
+
+
 def test_progress_without_an_end_in_sight_is_told_apart() -> None:
     assert describe(READY, edit(Stage.OPENING)).progress == -1
     assert describe(READY, edit(Stage.PREPARING, step=3, of=4, phase="projecting")).progress == 0.75
