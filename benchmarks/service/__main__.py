@@ -3,7 +3,7 @@
     python -m benchmarks.service round-trip [--count 300]       pings, and previews of 512 x 512 RGBA
     python -m benchmarks.service cancel     [--count 100]       from `cancel` to `cancelled`
     python -m benchmarks.service flood      [--count 10000]     mutated messages and raw bytes on the port
-    python -m benchmarks.service kills      [--count 100]       SIGKILL of worker, gateway, both, client
+    python -m benchmarks.service kills      [--count 100] [--minutes M]  SIGKILL of all parts
     python -m benchmarks.service reconnects [--count 1000]      connections cut, descriptors counted
     python -m benchmarks.service soak       [--minutes 20]      four artists, and now and then a fault
 
@@ -37,7 +37,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.service", description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=sorted(_MEASUREMENTS))
     parser.add_argument("--count", type=int)
-    parser.add_argument("--minutes", type=float, default=20)
+    parser.add_argument("--minutes", type=float)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()

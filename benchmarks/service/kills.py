@@ -26,7 +26,8 @@ from benchmarks.service.statistics import percentiles
 
 SEEDS = range(1, 4)
 LATEST_S = 2.0  # between one kill and the next
-BURST, CLIENT_SHARE = 5, 0.25
+WORKER_ALONE_EVERY = 5
+BURST, CLIENT_SHARE = 10, 0.5
 
 _CLIENT = """
 import sys, time
@@ -82,10 +83,12 @@ class Killer:
     def _burst(self) -> list[str]:
         """Targets of the kills that follow each other before anybody recovers.
 
-        At most one of them is the worker alone: a request that takes three workers with it is given up, as it should.
+        The worker alone is never killed twice in a row: a request that takes three workers with it is given up, as it
+        should.
         """
         targets = [self._random.choice(("gateway", "both")) for _ in range(BURST)]
-        targets[self._random.randrange(BURST)] = "worker"
+        for start in range(0, BURST, WORKER_ALONE_EVERY):
+            targets[start + self._random.randrange(1, WORKER_ALONE_EVERY)] = "worker"
         return targets
 
     def _client_point(self) -> None:
@@ -151,7 +154,8 @@ class Killer:
 def measure(home: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Return the figures."""
     killer = Killer(home, options.seed)
-    while sum(killer.kills.values()) < (options.count or 100):
+    until = time.monotonic() + (options.minutes or 1e9) * 60
+    while sum(killer.kills.values()) < (options.count or 100) and time.monotonic() < until:
         killer.point()
     orphans = killer.orphans()
     return {

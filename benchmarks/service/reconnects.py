@@ -34,7 +34,7 @@ def measure(home: Path, options: argparse.Namespace) -> dict[str, Any]:
         while proxy.accepted < count:
             done = artist.end_of(artist.begin_drag(sid))
             requests += 1
-            fault = truth.fault(1, done, undos=1 + (requests - 1) * 0) if requests == 1 else _later_fault(done)
+            fault = truth.fault(1, done, undos=requests)
             if fault:
                 faults.append(fault)
         stop.set()
@@ -49,10 +49,6 @@ def measure(home: Path, options: argparse.Namespace) -> dict[str, Any]:
         "faults": faults or 0,
         "gateway descriptors, MB": f"{before} -> {after}",
     }
-
-
-def _later_fault(done: Any) -> str:
-    return "" if done is not None and done.type == "done" else f"{done and done.type}"
 
 
 def _cut(proxy: Proxy, stop: threading.Event, rng: random.Random) -> None:

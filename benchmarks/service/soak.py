@@ -32,7 +32,7 @@ def measure(home: Path, options: argparse.Namespace) -> dict[str, Any]:
         calm = Artist(home)
         truth = Truth(calm, SEEDS)
         calm.close()
-        until = time.monotonic() + options.minutes * 60
+        until = time.monotonic() + (options.minutes or 20) * 60
         threads = [threading.Thread(target=_paint, args=(home, proxy, seed, until, truth, seen)) for seed in SEEDS]
         threads.append(threading.Thread(target=_harm, args=(engine, proxy, until, random.Random(options.seed), seen)))
         for thread in threads:
@@ -43,7 +43,7 @@ def measure(home: Path, options: argparse.Namespace) -> dict[str, Any]:
         proxy.close()
     tenth = max(1, len(samples) // 10)
     return {
-        "minutes": options.minutes,
+        "minutes": options.minutes or 20,
         "requests and faults": dict(seen),
         "gateway MB, first tenth -> last": f"{_mean(samples[:tenth], 0)} -> {_mean(samples[-tenth:], 0)}",
         "descriptors, first -> last": f"{samples[0][1]} -> {samples[-1][1]}",

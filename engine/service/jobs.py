@@ -166,6 +166,7 @@ def _live(hosted: HostedSession, message: Live) -> Steps:
     done, resumed, pairs = _resume(hosted, session, message, _pairs(message.points))
     drag = session.live(pairs, mask=mask, weights=message.weights or None, reach=message.reach, resumed=resumed)
     seen, last, seq = -1, None, done
+    yield Report("dragging", done)  # pressing is work enough for one step
     while True:
         newest = hosted.newest(message)
         targets = np.array(newest.points, float)[:, 2:]
