@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -41,13 +41,13 @@ def canvas():
 def to_screen(points):
     found = canvas()
     transform = found.transform()
-    origin = found.canvas.mapToGlobal(QPoint(0, 0))
+    origin, ratio = found.canvas.mapToGlobal(QPoint(0, 0)), found.canvas.devicePixelRatioF()
     mapped = [transform.map(DocumentPoint(x, y)) for x, y in points]
-    return [[point.x + origin.x(), point.y + origin.y()] for point in mapped]
+    return [[(point.x + origin.x()) * ratio, (point.y + origin.y()) * ratio] for point in mapped]
 
 def on_screen(widget):
-    corner = widget.mapToGlobal(QPoint(0, 0))
-    return [corner.x(), corner.y(), widget.width(), widget.height()]
+    corner, ratio = widget.mapToGlobal(QPoint(0, 0)), widget.devicePixelRatioF()
+    return [value * ratio for value in (corner.x(), corner.y(), widget.width(), widget.height())]
 
 def button(text):
     found = [b for b in docker.findChildren(QAbstractButton) if b.isVisible() and b.text().replace("&", "") == text]
@@ -93,7 +93,7 @@ class PluginSession:
         self.run(_SCOPE)
         self.run("k.activeWindow().qwindow().showMaximized()")
         self.run("[other.setVisible(other is docker) for other in k.dockers()]; docker.raise_()")
-        self.until("docker.isVisible() and docker.height() > 400")
+        self.until("docker.isVisible() and docker.height() > 250")
 
     @property
     def stage(self) -> str:
@@ -155,7 +155,7 @@ class PluginSession:
         )
         self.click_button("Prepare photo")
         self.wait_for_stage("opening", "preparing")
-        self.wait_for_stage("ready", "empty", timeout_s=300)
+        self.wait_for_stage("ready", "empty", timeout_s=900)
         assert self.stage == "ready", self.message
 
     def drag(self, timeout_s: float = 300) -> None:
@@ -186,7 +186,7 @@ class PluginSession:
             mirrored=mirrored,
         )
         time.sleep(0.3)  # the scroll bars follow
-        shown = self.run("canvas().transform().scale")
+        shown = self.run("canvas().transform().scale * canvas().canvas.devicePixelRatioF()")
         assert abs(shown / zoom - 1) < 1e-6, f"the canvas shows {shown}, not {zoom}"
 
     def pixels(self, name: str, box: Iterable[int]) -> bytes:
@@ -231,6 +231,7 @@ def plugin_running(
     engine: bool = True,
     home: Path | None = None,
     opengl: str = "none",
+    env: Mapping[str, str] | None = None,
 ) -> Iterator[PluginSession]:
     """Run a Krita with the plugin, and close it as an artist would: without a dialog, a crash or a Python error.
 
@@ -244,13 +245,14 @@ def plugin_running(
         engine: whether an engine is installed.
         home: krita-drag's data folder; made if missing.
         opengl: Krita's canvas: none, desktop or auto.
+        env: more environment variables.
     """
     home = home or folder / "krita-drag"
     if engine and not home.exists():
         install_engine(home, models)
     profile = template.copy_to(folder / "profile").make(opengl)
     install_plugin(profile, home, {"preset": "fast", **(settings or {})})
-    with KritaSession(folder, desktop, profile, document, {"KRITA_DRAG_HOME": str(home)}) as krita:
+    with KritaSession(folder, desktop, profile, document, {"KRITA_DRAG_HOME": str(home), **(env or {})}) as krita:
         session = PluginSession(krita, home)
         yield session
         if krita.running:
