@@ -27,6 +27,9 @@ class Shows(Protocol):
     editor: PairEditor
     scene: Scene
 
+    def cancel_gesture(self) -> bool:
+        """Take a gesture back that cannot be ended any more."""
+
 
 class CanvasOverlay(QtWidgets.QWidget):
     """Covers one canvas; one per view.

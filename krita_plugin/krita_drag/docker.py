@@ -153,6 +153,7 @@ class DragDocker(DockWidget):
         if old is not None and is_alive(old):
             if found is not None and old.parent() is found.canvas and old.edit is edit:
                 return
+            old.edit.cancel_gesture()
             old.close_for_good()
         self._overlay = None
         if found is None or edit is None:

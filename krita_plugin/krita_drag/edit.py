@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import zlib
 from typing import Any, Callable, Sequence
 
-from .document import KritaDocument, Source, bands_of
-from .edit_state import STOPPABLE, DragOptions, Patch, Stage
+from .document import KritaDocument, Source
+from .drag_messages import drag_options
+from .edit_state import STOPPABLE, Patch, Stage
 from .geometry import Box, box_around, part_to_send
 from .guard import guarded
 from .markers import MarkerLayer
 from .pairs import Pair, PairEditor
-from .pictures import to_image
 from .qt import QtCore, Signal
 from .reading import BandReader
 from .results import Kept, Results
@@ -23,7 +22,6 @@ from .wire.errors import KritaDragError, NoLayer, SelectionTooSmall
 
 SEND_LIMIT_PX = 4096
 MARKERS_MS = 500  # how often Krita's own tools and undo are looked for
-REACH = (6.0, 0.5)  # of "stay close" 0 and 1, in standard deviations of the prior
 ACTIVATION_MS = 300  # Krita makes a new layer the active one some time after it was added
 
 
@@ -63,7 +61,6 @@ class Edit(QtCore.QObject):
         self._source: Any | None = None
         self._sums: Sequence[int] = ()  # of the bands that were read
         self._drag_after = False
-        self._shown_patch: Patch | None = None
         self._results = Results(self.document)
         self._results.frames_done.connect(self._frames_done)
         self._watch = QtCore.QTimer(self)
@@ -97,7 +94,7 @@ class Edit(QtCore.QObject):
             self.editor.replace(self.markers.read())
             self._watch.start()
         else:
-            self.editor.cancel()
+            self.cancel_gesture()
             self._watch.stop()
         self.changed.emit()
 
@@ -155,7 +152,9 @@ class Edit(QtCore.QObject):
     def gesture_pressed(self) -> None:
         """A gesture began: in live mode the picture follows it."""
         if self._settings().live and self.session.stage is Stage.READY:
-            self._guarded_command(lambda: self.session.live_press(self.editor.pairs, self._options(), self._mask()))
+            self._guarded_command(
+                lambda: self.session.live_press(self.editor.pairs, drag_options(self._settings()), self._mask())
+            )
 
     @guarded
     def gesture_moved(self) -> None:
@@ -172,15 +171,24 @@ class Edit(QtCore.QObject):
         self.changed.emit()
 
     @guarded
+    def cancel_gesture(self) -> bool:
+        """Take a gesture back, with what the picture has followed of it; whether there was one."""
+        was_held = self.editor.cancel()
+        if was_held and self.session.stage is Stage.LIVE:
+            self.session.stop()
+        return was_held
+
+    @guarded
     def delete_selected(self) -> None:
         """Remove the selected pair."""
+        self.cancel_gesture()
         if self.editor.delete_selected():
             self._store_markers()
 
     @guarded
     def leave(self) -> None:
         """Esc: take a gesture back, or leave the editing mode."""
-        if not self.editor.cancel():
+        if not self.cancel_gesture():
             self.set_editing(False)
         self.changed.emit()
 
@@ -234,7 +242,10 @@ class Edit(QtCore.QObject):
             self._drag_after = True
         else:
             self.show_inverted = False
-            self.session.drag(self.editor.pairs, self._options(), self._mask())
+            self.session.drag(self.editor.pairs, drag_options(self._settings()), self._mask())
+
+    def _press_live(self) -> None:
+        self.session.live_press(self.editor.pairs, drag_options(self._settings()), self._mask())
 
     def _mask(self) -> bytes | None:
         """Return the selection inside what was sent; None if nothing is selected."""
@@ -249,25 +260,13 @@ class Edit(QtCore.QObject):
             )
         return self.document.read_selection(box)
 
-    def _options(self) -> DragOptions:
-        settings = self._settings()
-        loose, tight = REACH
-        reach = loose * (tight / loose) ** settings.stay_close
-        return DragOptions(settings.solver, settings.max_steps, reach, settings.preview_px)
-
     def _store_markers(self) -> None:
         self.markers.write(self.editor.pairs)
         self.changed.emit()
 
     def _session_changed(self) -> None:
         session = self.session
-        patch = session.shown.inverted if self.show_inverted else session.shown.patch
-        if session.stage is Stage.PREPARING:
-            patch = session.shown.inverted
-        if patch is not self._shown_patch:
-            self._shown_patch = patch
-            self.scene.preview = None if patch is None else (to_image(patch), patch.box)
-        self.scene.tracked, self.scene.corners = session.tracked, session.shown.corners
+        self.scene.follow(session, self.show_inverted)
         if self._drag_after and session.stage is Stage.READY:
             self._drag_after = False
             self._guarded_command(self._drag)
@@ -291,7 +290,7 @@ class Edit(QtCore.QObject):
             self._guarded_command(lambda: self._insert(patch, file))
 
     def _insert(self, patch: Patch, file: bytes | None) -> None:
-        painted = self._painted_on(patch.box)
+        painted = self._results.painted_on(self._source, self.session.box, self._sums, patch.box)
         result, source = self._results.add_layer(self._source, self._result_name(), patch)
         if file is not None:
             kept = Kept(self.session.model, source.uniqueId().toString(), self.session.box, file)
@@ -302,15 +301,6 @@ class Edit(QtCore.QObject):
         if painted:
             self.session.note("The layer was painted on since it was prepared; the result shows it as it was then.")
         self._leave_canvas()
-
-    def _painted_on(self, box: Box) -> bool:
-        """Whether the source has changed around a box since it was read."""
-        bands = list(zip(bands_of(self.session.box), self._sums)) if self._source is not None else []
-        return any(
-            zlib.crc32(b"".join(self.document.read(self._source, band))) != total
-            for band, total in bands
-            if not band.intersect(box).empty
-        )
 
     def _back_to_source(self, source: Any, result: Any) -> None:
         """Make the source the active layer again, so that the next preparation does not read the result."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import tempfile
+import zlib
 from pathlib import Path
 from typing import Any, NamedTuple, Sequence
 
-from .document import KritaDocument
+from .document import KritaDocument, bands_of
 from .edit_state import Patch
 from .geometry import Box
 from .guard import guarded
@@ -90,6 +91,21 @@ class Results(QtCore.QObject):
         if source is None or source.parentNode() is None:
             source = self._document.source().node
         return self._document.add_result(source, name, patch.box, bytes(patch.bgra)), source
+
+    def painted_on(self, source: Any | None, read: Box, sums: Sequence[int], box: Box) -> bool:
+        """Whether a layer has changed around a box since it was read.
+
+        Args:
+            source: the layer.
+            read: what was read of it.
+            sums: checksums of the bands of that.
+            box: where it matters.
+        """
+        return any(
+            zlib.crc32(b"".join(self._document.read(source, band))) != total
+            for band, total in zip(bands_of(read) if source is not None and sums else (), sums)
+            if not band.intersect(box).empty
+        )
 
     def add_frames(self, patches: Sequence[Patch], name: str) -> None:
         """Put the way there on the timeline; returns at once, `frames_done` tells the end."""

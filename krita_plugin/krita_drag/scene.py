@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from .edit_state import Patch, Stage
 from .geometry import Box, Point
+from .pictures import to_image
 from .qt import QtGui
+from .session import EditSession
 
 
 class Scene:
@@ -19,3 +22,13 @@ class Scene:
         self.preview: tuple[QtGui.QImage, Box] | None = None
         self.tracked: dict[int, Point] = {}
         self.corners: tuple[Point, ...] = ()
+        self._patch: Patch | None = None
+
+    def follow(self, session: EditSession, show_inverted: bool) -> None:
+        """Show the present state of an edit, or what the model can draw of the picture."""
+        search = session.stage is Stage.PREPARING
+        patch = session.shown.inverted if show_inverted or search else session.shown.patch
+        if patch is not self._patch:
+            self._patch = patch
+            self.preview = None if patch is None else (to_image(patch), patch.box)
+        self.tracked, self.corners = session.tracked, session.shown.corners

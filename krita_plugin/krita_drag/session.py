@@ -10,8 +10,9 @@ Points inside are document pixels; on the wire they count from the corner of the
 
 from __future__ import annotations
 
-from typing import Any, Callable, Iterable, Sequence
+from typing import Any, Callable, Sequence
 
+from .drag_messages import Gesture, drag_message, mask_frame
 from .edit_state import STOPPABLE, DragOptions, Patch, Shown, Stage
 from .geometry import Box, Point
 from .pairs import Pair
@@ -56,7 +57,7 @@ class EditSession:
         self._job: str | None = None  # id of the request that is being answered
         self._after_open: wire.Message | None = None
         self._wanted_state: int | None = None
-        self._live: tuple[DragOptions, int] = (DragOptions(), 0)
+        self._gesture: Gesture | None = None
 
     @property
     def box(self) -> Box:
@@ -99,38 +100,26 @@ class EditSession:
         if not any(not pair.is_anchor for pair in pairs):
             raise BadPoints("There is nothing to pull yet.", "Press on the picture and pull to where it should go.")
         self.shown.frames = []
-        message = wire.Drag(
-            id=wire.new_id(),
-            sid=self.sid,
-            points=self._map.begin(pairs),
-            weights=_weights(pairs),
-            solver=options.solver,
-            max_steps=options.max_steps,
-            reach=options.reach,
-            onward=self.shown.undos > 0,
-            preview_px=options.preview_px,
-            mask=self._mask_frame(mask),
-        )
+        points, region = self._map.begin(pairs), mask_frame(mask, self.box)
+        message = drag_message(self.sid, points, pairs, options, region, onward=self.shown.undos > 0)
         self._begin(Stage.DRAGGING, message)
 
     def live_press(self, pairs: Sequence[Pair], options: DragOptions, mask: bytes | None = None) -> None:
         """Begin to follow a gesture."""
         if self.stage is not Stage.READY:
             return
-        self._live = (options, 0)
         self.shown.frames = []
-        self._map.begin(pairs)
-        self._begin(Stage.LIVE, self._live_message("press", pairs, wire.new_id(), mask))
+        self._gesture = Gesture(self.sid, options)
+        points, region = self._map.begin(pairs), mask_frame(mask, self.box)
+        self._begin(Stage.LIVE, self._gesture.message("press", points, pairs, region))
 
     def live_move(self, pairs: Sequence[Pair]) -> None:
         """Follow the gesture: the newest position counts."""
-        if self.stage is Stage.LIVE and self._job is not None:
-            self._send(self._live_message("move", pairs, self._job))
+        self._continue_gesture("move", pairs)
 
     def live_release(self, pairs: Sequence[Pair]) -> None:
         """End the gesture; the engine polishes and answers."""
-        if self.stage is Stage.LIVE and self._job is not None:
-            self._send(self._live_message("release", pairs, self._job))
+        self._continue_gesture("release", pairs)
 
     def stop(self) -> None:
         """Stop what is going on; a drag keeps the state it has reached."""
@@ -311,26 +300,6 @@ class EditSession:
         if self.shown.undos > 0:
             self._map.track(event.handles, event.lost)
 
-    def _live_message(self, phase: str, pairs: Sequence[Pair], job: str, mask: bytes | None = None) -> wire.Live:
-        options, seq = self._live
-        self._live = (options, seq + 1)
-        return wire.Live(
-            id=job,
-            sid=self.sid,
-            phase=phase,
-            seq=seq,
-            points=self._map.points(pairs),
-            weights=_weights(pairs),
-            reach=options.reach,
-            preview_px=options.preview_px,
-            mask=self._mask_frame(mask),
-        )
-
-    def _mask_frame(self, mask: bytes | None) -> wire.Frame | None:
-        return None if mask is None else wire.Frame("u1", (self.box.h, self.box.w), mask)
-
-
-def _weights(pairs: Iterable[Pair]) -> tuple[float, ...]:
-    """Return the weights, or nothing if all are alike."""
-    weights = tuple(pair.weight for pair in pairs)
-    return weights if any(weight != 1.0 for weight in weights) else ()
+    def _continue_gesture(self, phase: str, pairs: Sequence[Pair]) -> None:
+        if self.stage is Stage.LIVE and self._gesture is not None:
+            self._send(self._gesture.message(phase, self._map.points(pairs), pairs))

@@ -239,6 +239,17 @@ def test_del_and_escape(prepared: Edit, settle: Any) -> None:
     assert not prepared.editing
 
 
+def test_a_live_gesture_taken_back_stops_following(prepared: Edit, desk: Desk, engine: FakeEngine, settle: Any) -> None:
+    desk.choose("live", True)
+    prepared.editor.press(PULL.handle, 1.0)
+    prepared.gesture_pressed()
+    assert prepared.session.stage is Stage.LIVE
+    prepared.leave()
+    assert prepared.editing and prepared.editor.pairs == ()
+    settle(lambda: bool(engine.asked(wire.Cancel)))
+    assert engine.asked(wire.Cancel)[0].re == engine.asked(wire.Live)[0].id
+
+
 def test_undo_in_krita_is_followed(prepared: Edit, document: Any, settle: Any) -> None:
     gesture(prepared, PULL.handle, PULL.target)
     assert len(prepared.editor.pairs) == 1

@@ -5,12 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from krita_drag.drag_messages import LOOSEST, TIGHTEST, drag_options
 from krita_drag.edit_state import DragOptions, Patch, Stage
 from krita_drag.geometry import Box, Point
 from krita_drag.pairs import Pair
 from krita_drag.session import MAX_FRAMES, EditSession
+from krita_drag.settings import Settings
 from krita_drag.wire import messages as wire
 from krita_drag.wire.errors import BadPoints
+
+from engine.drag.newton import NewtonSettings
 
 BOX = Box(100, 50, 4, 3)
 PULL = Pair(1, Point(101, 51), Point(103, 52))
@@ -317,3 +321,10 @@ def test_weights_travel_only_when_they_differ(engine: Engine) -> None:
     engine.state(1)
     engine.session.drag([PULL, Pair(2, HOLD.handle, HOLD.target, 3.0)], DragOptions())
     assert engine.last(wire.Drag).weights == (1.0, 3.0)
+
+
+def test_the_middle_of_stay_close_is_the_solvers_own_bound() -> None:
+    reaches = [drag_options(Settings(stay_close=value)).reach for value in (0.0, 0.25, 0.5, 0.75, 1.0)]
+    assert reaches[2] is None
+    assert reaches[0] == LOOSEST and reaches[4] == pytest.approx(TIGHTEST)
+    assert reaches[0] > reaches[1] > NewtonSettings().reach > reaches[3] > reaches[4]
