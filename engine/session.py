@@ -261,6 +261,12 @@ class Session:
         self.states[1:] = states
         self._show(shown)
 
+    def limit_history(self, most: int) -> None:
+        """Forget the oldest states after the picture as opened, as far as they are not shown; undo goes past them."""
+        while len(self.states) > most + 1 and self._shown > 1:
+            del self.states[1]
+            self._shown -= 1
+
     @property
     def shown(self) -> int:
         """Index in `states` of the state that is shown."""

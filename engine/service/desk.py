@@ -292,28 +292,10 @@ class Desk:
         self._dispatcher.flush(record)
 
     def _refuse(self, incoming: Incoming, error: KritaDragError, request: str | None, sid: str | None) -> None:
-        speaks = SPEAKS if isinstance(error, VersionMismatch) else None
-        self._say(incoming, as_event(error, request, sid, speaks))
+        self._say(incoming, Error.of(error, request, sid))
 
     def _say(self, incoming: Incoming, message: Message) -> None:
         self._dispatcher.say(incoming.route, encode(message))
-
-
-def as_event(
-    error: KritaDragError, request: str | None = None, sid: str | None = None, speaks: tuple[int, int] | None = None
-) -> Error:
-    """Return the message that tells a failure."""
-    return Error(
-        code=error.code,
-        message=error.message[:500],
-        hint=error.hint[:500],
-        retryable=error.retryable,
-        at=error.at,
-        retry_s=error.retry_s,
-        re=request,
-        sid=sid,
-        speaks=speaks,
-    )
 
 
 def _salvage(parts: list[bytes]) -> tuple[str | None, str | None]:

@@ -16,15 +16,16 @@ from krita_drag.wire.messages import Live, Open, Request, Restore
 from engine.drag import DragStep
 from engine.models import Model
 from engine.service.exchange import from_frame
-from engine.service.jobs import Report, Steps
 from engine.service.keeping import Ended, Keeper, Progress
 from engine.service.model_cache import ModelCache
 from engine.service.pixels import to_picture
+from engine.service.reports import Report, Steps
 from engine.session import Session
 
 _log = logging.getLogger(__name__)
 
 CHECKPOINT_EVERY_S = 0.5
+MAX_STATES = 64  # that undo can go through
 SEQ_LEAP = 1000  # events that may have been sent after a checkpoint
 
 
@@ -247,6 +248,7 @@ class HostedSession:
         if self._keeper is None or self._session is None:
             return
         session, keeper = self._session, self._keeper
+        session.limit_history(MAX_STATES)
         self._ended = Ended(request, kind, fields)
         ended = self._ended
         self.attempt("state", lambda: keeper.write_state(session, ended))

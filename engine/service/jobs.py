@@ -7,12 +7,11 @@ fields of `done`. Closing it between two steps stops it, and the session keeps w
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from krita_drag.wire.errors import BadFrame, BadImage, KritaDragError
+from krita_drag.wire.errors import BadFrame, BadImage
 from krita_drag.wire.messages import (
     Drag,
     Invert,
@@ -30,13 +29,12 @@ from krita_drag.wire.messages import (
     Undo,
 )
 
-from engine.align import Crop
 from engine.drag import DragStep
 from engine.inversion import find_crop
 from engine.points import Pair
-from engine.rendering import Patch
 from engine.service.exchange import to_frame
-from engine.service.pixels import draw_search, patch_fields, to_mask, to_picture, whole_picture
+from engine.service.pixels import draw_search, to_mask, to_picture, whole_picture
+from engine.service.reports import Fields, Report, Steps, corners, notes, report, shown, size, state_fields
 from engine.session import Session
 
 if TYPE_CHECKING:
@@ -44,35 +42,6 @@ if TYPE_CHECKING:
 
 SESSION_BUDGET_BYTES = 2 << 30  # of memory for one session
 BYTES_PER_PIXEL = 40  # that a session holds of its picture at the worst moment: tensors, masks, the answer
-
-Fields = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Report:
-    """What a job tells after a step.
-
-    Attributes:
-        phase, step, of, loss, distance_px, handles, confidence, lost: fields of `progress`.
-        live_seq: of a gesture, the newest message when the step began.
-        show: draws a preview of this state, longest side in pixels; None when there is nothing new to see.
-        event: of a drag, the state it has reached.
-    """
-
-    phase: str
-    step: int = 0
-    of: int = 0
-    loss: float | None = None
-    distance_px: float | None = None
-    handles: tuple[tuple[float, float], ...] = ()
-    confidence: tuple[float, ...] = ()
-    lost: tuple[bool, ...] = ()
-    live_seq: int | None = None
-    show: Callable[[int], Patch] | None = None
-    event: DragStep | None = None
-
-
-Steps = Generator[Report | None, None, Fields]
 
 
 def begin(hosted: HostedSession, message: Request) -> Steps:
@@ -95,8 +64,8 @@ def _open(hosted: HostedSession, message: Open) -> Steps:
         session = Session.from_seed(model, message.seed, message.truncation_psi)
         hosted.opened(message, session)
         yield Report("rendering")
-        fields = _corners(session.crop)
-        return {**_size(session), **fields, "picture": whole_picture(session.picture, message.order)}
+        fields = corners(session.crop)
+        return {**size(session), **fields, "picture": whole_picture(session.picture, message.order)}
     assert message.image is not None
     height, width = message.image.shape[:2]
     if height * width * BYTES_PER_PIXEL > SESSION_BUDGET_BYTES:
@@ -110,7 +79,7 @@ def _invert(hosted: HostedSession, message: Invert) -> Steps:
     yield from invert(hosted, steps=message.steps, preset=message.preset)
     session = hosted.need_session()
     yield Report("rendering", show=session.drawn)
-    return {**_corners(session.crop), "notes": notes(hosted), "step": hosted.inversion_steps}
+    return {**corners(session.crop), "notes": notes(hosted), "step": hosted.inversion_steps}
 
 
 def invert(hosted: HostedSession, steps: int | None = None, preset: str = "balanced") -> Generator[Report, None, None]:
@@ -156,7 +125,7 @@ def _drag(hosted: HostedSession, message: Drag) -> Steps:
     )
     last = None
     for last in events:
-        yield _report(session, "dragging", last, targets, message.max_steps, offset=done)
+        yield report(session, "dragging", last, targets, message.max_steps, offset=done)
     return (yield from _finish(hosted, session, last, targets, done))
 
 
@@ -180,9 +149,9 @@ def _live(hosted: HostedSession, message: Live) -> Steps:
             yield None
         else:
             last, seq = event, done + event.step
-            yield _report(session, "dragging", event, targets, 0, offset=done, live_seq=seen)
+            yield report(session, "dragging", event, targets, 0, offset=done, live_seq=seen)
     for last in drag.release():
-        yield _report(session, "polishing", last, targets, 0, offset=seq, live_seq=seen)
+        yield report(session, "polishing", last, targets, 0, offset=seq, live_seq=seen)
     fields = yield from _finish(hosted, session, last, targets, seq)
     return {**fields, "reason": fields.get("reason") or "released"}
 
@@ -238,7 +207,7 @@ def _restore(hosted: HostedSession, message: Restore) -> Steps:
     hosted.opened(message, None)
     session = hosted.need_session()
     yield Report("rendering")
-    return {**_size(session), **_corners(session.crop), **state_fields(session), **shown(hosted, session)}
+    return {**size(session), **corners(session.crop), **state_fields(session), **shown(hosted, session)}
 
 
 def _list_models(hosted: HostedSession, message: ListModels) -> Steps:
@@ -290,74 +259,5 @@ def _ready(hosted: HostedSession) -> Generator[Report, None, Session]:
     return session
 
 
-def _report(
-    session: Session,
-    phase: str,
-    event: DragStep,
-    targets: np.ndarray,
-    of: int,
-    *,
-    offset: int = 0,
-    live_seq: int | None = None,
-) -> Report:
-    handles = session.crop.to_document(event.handles)
-    away = np.linalg.norm(handles - targets, axis=1)
-    return Report(
-        phase,
-        offset + event.step,
-        of,
-        loss=float(event.loss),
-        distance_px=float(away.mean()),
-        **_places(handles, event),
-        live_seq=live_seq,
-        show=lambda size_px: session.patch(size_px, event),
-        event=event,
-    )
-
-
-def _places(handles: np.ndarray, event: DragStep) -> Fields:
-    fields: Fields = {"handles": tuple((float(x), float(y)) for x, y in handles)}
-    if event.confidence is not None:
-        fields["confidence"] = tuple(float(one) for one in np.clip(event.confidence, 0, 1))
-    if event.lost is not None:
-        fields["lost"] = tuple(bool(one) for one in event.lost)
-    return fields
-
-
-def state_fields(session: Session) -> Fields:
-    """Where the handles are in the state shown, and how many states there are around it."""
-    fields: Fields = {"undos": session.shown, "redos": len(session.states) - 1 - session.shown}
-    best = session.best()
-    return fields if best is None else {**fields, **_places(session.handles_document(), best)}
-
-
-def shown(hosted: HostedSession, session: Session) -> Fields:
-    """The patch of the state shown, full size; nothing where nothing changed."""
-    if session.shown == 0:
-        return {}
-    return patch_fields(session.patch(), hosted.order)
-
-
-def notes(hosted: HostedSession) -> tuple[str, ...]:
-    """What the artist should know, as many sentences as a message holds."""
-    found = [*hosted.notes, *hosted.need_session().notes]
-    return tuple(dict.fromkeys(note[:500] for note in found))[:16]
-
-
-def _size(session: Session) -> Fields:
-    return {"size": session.picture.size_wh}
-
-
-def _corners(crop: Crop) -> Fields:
-    return {"corners": tuple((float(x), float(y)) for x, y in crop.corners)}
-
-
 def _pairs(points: tuple[tuple[float, ...], ...]) -> list[Pair]:
     return [((hx, hy), (tx, ty)) for hx, hy, tx, ty in points]
-
-
-def failure_of(error: Exception) -> KritaDragError:
-    """Return what is told of a failure."""
-    if isinstance(error, KritaDragError):
-        return error
-    return KritaDragError("Something unforeseen happened in the engine.", "Its log, worker.log, says what.")

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import safetensors.torch
@@ -79,6 +80,7 @@ class Keeper:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._packed: WeakKeyDictionary[Region, bytes] = WeakKeyDictionary()
 
     def begin(self, message: Open | Restore) -> None:
         """Start anew with another picture.
@@ -155,9 +157,15 @@ class Keeper:
             "regions": [list(region.document.shape) for region in regions],
             "ended": asdict(ended),
         }
-        packed = [zlib.compress(np.round(one.document * 255).astype(np.uint8).tobytes(), 1) for one in regions]
+        packed = [self._pack(region) for region in regions]
         write_sealed(self._folder / _STATE, [json.dumps(head).encode(), b"".join(blobs), *packed])
         self.discard_progress()
+
+    def _pack(self, region: Region) -> bytes:
+        """Compress a region, once for as long as it lives: a state is written after every drag, with all before it."""
+        if region not in self._packed:
+            self._packed[region] = zlib.compress(np.round(region.document * 255).astype(np.uint8).tobytes(), 1)
+        return self._packed[region]
 
     def read_state(self, session: Session) -> Ended:
         """Bring a session to where it stood; returns the latest request that ended."""

@@ -12,9 +12,10 @@ from krita_drag.wire.errors import KritaDragError, OutOfMemory
 from krita_drag.wire.messages import Cancelled, Done, Error, Event, Preview, Progress, Request
 
 from engine.service.hosted import HostedSession, Job
-from engine.service.jobs import Fields, Report, begin, failure_of, shown, state_fields
+from engine.service.jobs import begin
 from engine.service.pixels import patch_fields
 from engine.service.records import save_answer
+from engine.service.reports import Fields, Report, failure_of, shown, state_fields
 
 _log = logging.getLogger(__name__)
 
@@ -176,16 +177,8 @@ class Runner:
         self._fail(hosted, job.message, trouble)
 
     def _fail(self, hosted: HostedSession, message: Request, trouble: Exception) -> None:
-        told = failure_of(trouble)
-        fields = {
-            "code": told.code,
-            "message": told.message[:500],
-            "hint": told.hint[:500],
-            "retryable": told.retryable,
-            "at": told.at,
-            "retry_s": told.retry_s,
-        }
-        self._answer(hosted, message, Error, fields)
+        told = Error.of(failure_of(trouble)).to_plain()
+        self._answer(hosted, message, Error, told)
 
     def _event(self, hosted: HostedSession, job: Job, kind: str, event: Event) -> None:
         envelope = {"say": "event", "sid": hosted.sid, "id": job.message.id, "kind": kind}

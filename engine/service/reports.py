@@ -1,0 +1,117 @@
+"""What jobs tell: reports after their steps, and the fields of their results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from krita_drag.wire.errors import KritaDragError
+
+from engine.align import Crop
+from engine.drag import DragStep
+from engine.rendering import Patch
+from engine.service.pixels import patch_fields
+from engine.session import Session
+
+if TYPE_CHECKING:
+    from engine.service.hosted import HostedSession
+
+Fields = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a job tells after a step.
+
+    Attributes:
+        phase, step, of, loss, distance_px, handles, confidence, lost: fields of `progress`.
+        live_seq: of a gesture, the newest message when the step began.
+        show: draws a preview of this state, longest side in pixels; None when there is nothing new to see.
+        event: of a drag, the state it has reached.
+    """
+
+    phase: str
+    step: int = 0
+    of: int = 0
+    loss: float | None = None
+    distance_px: float | None = None
+    handles: tuple[tuple[float, float], ...] = ()
+    confidence: tuple[float, ...] = ()
+    lost: tuple[bool, ...] = ()
+    live_seq: int | None = None
+    show: Callable[[int], Patch] | None = None
+    event: DragStep | None = None
+
+
+Steps = Generator[Report | None, None, Fields]
+
+
+def report(
+    session: Session,
+    phase: str,
+    event: DragStep,
+    targets: np.ndarray,
+    of: int,
+    *,
+    offset: int = 0,
+    live_seq: int | None = None,
+) -> Report:
+    handles = session.crop.to_document(event.handles)
+    away = np.linalg.norm(handles - targets, axis=1)
+    return Report(
+        phase,
+        offset + event.step,
+        of,
+        loss=float(event.loss),
+        distance_px=float(away.mean()),
+        **places(handles, event),
+        live_seq=live_seq,
+        show=lambda size_px: session.patch(size_px, event),
+        event=event,
+    )
+
+
+def places(handles: np.ndarray, event: DragStep) -> Fields:
+    fields: Fields = {"handles": tuple((float(x), float(y)) for x, y in handles)}
+    if event.confidence is not None:
+        fields["confidence"] = tuple(float(one) for one in np.clip(event.confidence, 0, 1))
+    if event.lost is not None:
+        fields["lost"] = tuple(bool(one) for one in event.lost)
+    return fields
+
+
+def state_fields(session: Session) -> Fields:
+    """Where the handles are in the state shown, and how many states there are around it."""
+    fields: Fields = {"undos": session.shown, "redos": len(session.states) - 1 - session.shown}
+    best = session.best()
+    return fields if best is None else {**fields, **places(session.handles_document(), best)}
+
+
+def shown(hosted: HostedSession, session: Session) -> Fields:
+    """The patch of the state shown, full size; nothing where nothing changed."""
+    if session.shown == 0:
+        return {}
+    return patch_fields(session.patch(), hosted.order)
+
+
+def notes(hosted: HostedSession) -> tuple[str, ...]:
+    """What the artist should know, as many sentences as a message holds."""
+    found = [*hosted.notes, *hosted.need_session().notes]
+    return tuple(dict.fromkeys(note[:500] for note in found))[:16]
+
+
+def size(session: Session) -> Fields:
+    return {"size": session.picture.size_wh}
+
+
+def corners(crop: Crop) -> Fields:
+    return {"corners": tuple((float(x), float(y)) for x, y in crop.corners)}
+
+
+def failure_of(error: Exception) -> KritaDragError:
+    """Return what is told of a failure."""
+    if isinstance(error, KritaDragError):
+        return error
+    return KritaDragError("Something unforeseen happened in the engine.", "Its log, worker.log, says what.")
