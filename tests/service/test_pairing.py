@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 from krita_drag.wire.messages import Accepted, AskStatus, Error, Invite, Pair, Paired, Pong, Shutdown, new_id
-from running_engine import Engine, Talker, running, wait_for
+
+from benchmarks.service.running_engine import Engine, Talker, running, wait_for
 
 
 def pair(home: Path, *words: str) -> subprocess.Popen[str]:
