@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 from krita_drag.client import State, StateChanged
 from krita_drag.wire.errors import BadOption
-from krita_drag.wire.messages import Cancelled, Close, Done, Drag, Frame, Invert, Open, Progress, new_id
+from krita_drag.wire.messages import Cancelled, Close, Done, Drag, Frame, Invert, Open, Progress, Render, new_id
 from numpy.typing import NDArray
 
 from engine import __version__
@@ -114,6 +115,13 @@ class _Conversation:
         self._course.seconds[request.type] = time.perf_counter() - began
         return end
 
+    def drawn(self, end: Cancelled) -> Cancelled:
+        """Return the end of a stopped drag with its patch: an engine that draws slowly leaves it out."""
+        if end.patch is not None or end.sid is None:
+            return end
+        shown: Done = self._engine.ask(Render(new_id(), end.sid))
+        return dataclasses.replace(end, rect=shown.rect, patch=shown.patch, handles=shown.handles)
+
     def must_finish(self, request: Any, title: str) -> Any:
         end = self.ask(request, title)
         if isinstance(end, Cancelled):
@@ -173,7 +181,7 @@ def _drag(conversation: _Conversation, options: argparse.Namespace, picture: Pic
         mask=_mask_frame(load_mask(options.mask, picture.size_wh)) if options.mask else None,
     )
     end: Done | Cancelled = conversation.ask(message, "drag", options.steps)
-    return end
+    return conversation.drawn(end) if isinstance(end, Cancelled) else end
 
 
 def _mask_frame(mask: NDArray[np.float32]) -> Frame:
