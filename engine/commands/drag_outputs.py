@@ -103,7 +103,7 @@ def as_dict(outcome: Outcome) -> dict[str, Any]:
     points = zip(outcome.handles, outcome.targets, tracked, strict=True)
     return {
         "model": {"name": session.model.info.name, "resolution": session.model.info.resolution},
-        "source": {"photo": options.photo.name} if options.photo else _generated_from(options),
+        "source": {"photo": options.photo.name} if options.photo else generated_from(options),
         "solver": options.solver,
         "points": [
             {"handle": handle.tolist(), "target": target.tolist(), "tracked": now.tolist()}
@@ -130,7 +130,8 @@ def as_dict(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _generated_from(options: argparse.Namespace) -> dict[str, Any]:
+def generated_from(options: argparse.Namespace) -> dict[str, Any]:
+    """Describe where a generated picture comes from, for programs."""
     chosen = {} if options.class_index is None else {"class": options.class_index}
     return {"seed": options.seed, "psi": options.psi, **chosen}
 

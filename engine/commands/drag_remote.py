@@ -6,27 +6,42 @@ import argparse
 import dataclasses
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from krita_drag.client import State, StateChanged
-from krita_drag.wire.errors import BadOption
-from krita_drag.wire.messages import Cancelled, Close, Done, Drag, Frame, Invert, Open, Progress, Render, new_id
-from numpy.typing import NDArray
+from krita_drag.wire.errors import BadFrame, BadOption
+from krita_drag.wire.messages import (
+    Cancelled,
+    Close,
+    Done,
+    Drag,
+    Frame,
+    Invert,
+    ListModels,
+    Open,
+    Progress,
+    Render,
+    Save,
+    new_id,
+)
 
 from engine import __version__
 from engine.arguments import STOPPED
 from engine.commands.common import save_text, say_notes
+from engine.commands.drag_outputs import generated_from
 from engine.drag import DEFAULT_SOLVER, require_solver
-from engine.images import Picture, load_mask, load_picture, save_picture
+from engine.images import Picture, atomic_output, load_mask, load_picture, save_picture
 from engine.outputs import PICTURES, check_distinct, check_file, to_json
 from engine.points import check_pairs
 from engine.progress import Progress as Bars
 from engine.progress import stop_on_interrupt
 from engine.remote import RemoteEngine, finder
 from engine.service.pixels import to_picture, whole_picture
+from engine.session_file import SUFFIX
 
-_ONLY_HERE = ("report", "frames", "gif", "crop", "class_index")  # need the session in this process
+_ONLY_HERE = ("report", "frames", "gif")  # need the session in this process
 _PHASES = {"loading": "loading the model", "aligning": "looking for the face"}
 
 
@@ -65,6 +80,8 @@ def run(options: argparse.Namespace) -> int:
         try:
             before, notes = _open(conversation, options, picture, sid)
             end = _drag(conversation, options, before, sid) if options.steps > 0 else None
+            if options.session:
+                write_session(options.session, engine.ask(Save(new_id(), sid)))
         finally:
             engine.say(Close(new_id(), sid))
     after = before if end is None else lay_over(before, end)
@@ -122,6 +139,11 @@ class _Conversation:
         shown: Done = self._engine.ask(Render(new_id(), end.sid))
         return dataclasses.replace(end, rect=shown.rect, patch=shown.patch, handles=shown.handles)
 
+    def is_aligned(self, model: str) -> bool:
+        """Whether a model looks for a face; for others a mask only says what may move."""
+        models = self.must_finish(ListModels(new_id()), "asking for models").models
+        return any(entry.aligned for entry in models if entry.name == model)
+
     def must_finish(self, request: Any, title: str) -> Any:
         end = self.ask(request, title)
         if isinstance(end, Cancelled):
@@ -137,15 +159,19 @@ def _check(options: argparse.Namespace) -> Picture | None:
     """
     for name in _ONLY_HERE:
         if getattr(options, name) is not None:
-            raise BadOption(f"--{name.replace('_index', '')} does not go with --server.", "Leave one of them out.")
+            raise BadOption(f"--{name} does not go with --server.", "Leave one of them out.")
     if options.device != "auto":
         raise BadOption("--device does not go with --server: the engine has its own.", "Leave one of them out.")
     options.solver = options.solver or DEFAULT_SOLVER
     require_solver(options.solver)
     check_file(options.output, PICTURES)
-    if options.json:
-        check_file(options.json, (".json",))
-    check_distinct([path for path in (options.photo, options.mask, options.output, options.json) if path])
+    if options.photo and options.class_index is not None:
+        raise BadOption("--class goes with --seed: a photo is what it is.", "Leave --class out.")
+    for path, suffix in ((options.json, ".json"), (options.session, SUFFIX)):
+        if path:
+            check_file(path, (suffix,))
+    files = (options.photo, options.mask, options.output, options.json, options.session)
+    check_distinct([path for path in files if path])
     picture = load_picture(options.photo) if options.photo else None
     if picture is not None and options.steps > 0:
         check_pairs(options.points, *picture.size_wh)
@@ -157,36 +183,70 @@ def _open(
 ) -> tuple[Picture, list[str]]:
     """Open the session; returns the picture before the drag, and what is to be said about it."""
     if picture is None:
-        message = Open(new_id(), sid, options.model, seed=options.seed, truncation_psi=options.psi)
+        message = Open(
+            new_id(),
+            sid,
+            options.model,
+            seed=options.seed,
+            truncation_psi=options.psi,
+            class_index=options.class_index,
+        )
         opened = conversation.must_finish(message, "opening")
         return to_picture(opened.picture, "RGBA"), list(opened.notes)
     conversation.must_finish(Open(new_id(), sid, options.model, image=whole_picture(picture, "RGBA")), "opening")
-    search = Invert(new_id(), sid, preset=options.preset, steps=options.inversion_steps, preview_px=0)
+    search = Invert(
+        new_id(),
+        sid,
+        preset=options.preset,
+        steps=options.inversion_steps,
+        preview_px=0,
+        points=_points(options) if options.steps > 0 else (),
+        corners=options.crop,
+        selection=_mask(options, picture) if conversation.is_aligned(options.model) else None,
+    )
     found = conversation.must_finish(search, "looking for the photo in the model")
     return picture, [*picture.notes, *found.notes]
 
 
 def _drag(conversation: _Conversation, options: argparse.Namespace, picture: Picture, sid: str) -> Done | Cancelled:
     check_pairs(options.points, *picture.size_wh)
-    points = tuple((*handle, *target) for handle, target in options.points)
     message = Drag(
         new_id(),
         sid,
-        points,
+        _points(options),
         solver=options.solver,
         max_steps=options.steps,
         weights=tuple(pull.weight for pull in options.pulls),
         reach=options.reach,
         preview_px=0,
-        mask=_mask_frame(load_mask(options.mask, picture.size_wh)) if options.mask else None,
+        mask=_mask(options, picture),
     )
     end: Done | Cancelled = conversation.ask(message, "drag", options.steps)
     return conversation.drawn(end) if isinstance(end, Cancelled) else end
 
 
-def _mask_frame(mask: NDArray[np.float32]) -> Frame:
-    data = np.ascontiguousarray((mask * 255).round().astype(np.uint8))
-    return Frame("u1", data.shape, data.data.cast("B"))
+def _points(options: argparse.Namespace) -> tuple[tuple[float, ...], ...]:
+    return tuple((*handle, *target) for handle, target in options.points)
+
+
+def _mask(options: argparse.Namespace, picture: Picture) -> Frame | None:
+    if not options.mask:
+        return None
+    mask = np.ascontiguousarray((load_mask(options.mask, picture.size_wh) * 255).round().astype(np.uint8))
+    return Frame("u1", mask.shape, mask.data.cast("B"))
+
+
+def write_session(path: Path, saved: Done) -> None:
+    """Write the session that the engine has handed out, all or nothing.
+
+    Raises:
+        BadOutput: it cannot be written.
+        BadFrame: there is none.
+    """
+    if saved.session is None:
+        raise BadFrame("The engine has sent no session.")
+    with atomic_output(path) as temporary:
+        temporary.write_bytes(saved.session.data)
 
 
 def _as_dict(options: argparse.Namespace, course: Course, end: Done | Cancelled | None) -> dict[str, Any]:
@@ -195,7 +255,7 @@ def _as_dict(options: argparse.Namespace, course: Course, end: Done | Cancelled 
     pairs = options.points if end is not None else []
     return {
         "model": {"name": options.model},
-        "source": {"photo": options.photo.name} if options.photo else {"seed": options.seed, "psi": options.psi},
+        "source": {"photo": options.photo.name} if options.photo else generated_from(options),
         "solver": options.solver,
         "points": [
             {"handle": list(handle), "target": list(target), "tracked": list(now)}

@@ -179,7 +179,9 @@ class HostedSession:
         if isinstance(message, Restore):
             return from_frame(message.session, self.models)
         if message.seed is not None:
-            return Session.from_seed(self.model(message.model), message.seed, message.truncation_psi)
+            return Session.from_seed(
+                self.model(message.model), message.seed, message.truncation_psi, message.class_index
+            )
         return self.keeper.read_inverted(to_picture(message.image, message.order), self.model(message.model))
 
     # ---- what the worker does with it

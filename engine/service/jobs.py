@@ -30,7 +30,9 @@ from krita_drag.wire.messages import (
 )
 
 from engine.drag import DragStep
-from engine.inversion import find_crop
+from engine.images import Picture
+from engine.inversion import crop_from_corners, find_crop
+from engine.models import Model
 from engine.points import Pair
 from engine.service.exchange import to_frame
 from engine.service.pixels import draw_search, to_mask, to_picture, whole_picture
@@ -61,7 +63,7 @@ def _open(hosted: HostedSession, message: Open) -> Steps:
     yield Report("loading")
     model = hosted.model(message.model)
     if message.seed is not None:
-        session = Session.from_seed(model, message.seed, message.truncation_psi)
+        session = Session.from_seed(model, message.seed, message.truncation_psi, message.class_index)
         hosted.opened(message, session)
         yield Report("rendering")
         fields = corners(session.crop)
@@ -76,14 +78,14 @@ def _open(hosted: HostedSession, message: Open) -> Steps:
 
 
 def _invert(hosted: HostedSession, message: Invert) -> Steps:
-    yield from invert(hosted, steps=message.steps, preset=message.preset)
+    yield from invert(hosted, message)
     session = hosted.need_session()
     yield Report("rendering", show=session.drawn)
     return {**corners(session.crop), "notes": notes(hosted), "step": hosted.inversion_steps}
 
 
-def invert(hosted: HostedSession, steps: int | None = None, preset: str = "balanced") -> Generator[Report, None, None]:
-    """Find the picture in the model; the session is there afterwards."""
+def invert(hosted: HostedSession, message: Invert | None = None) -> Generator[Report, None, None]:
+    """Find the picture in the model, as asked for if it was; the session is there afterwards."""
     opening = hosted.opening()
     if getattr(opening, "image", None) is None:
         raise BadFrame("Only a picture that was sent needs to be looked for.")
@@ -91,21 +93,38 @@ def invert(hosted: HostedSession, steps: int | None = None, preset: str = "balan
     model = hosted.model(opening.model)
     picture = to_picture(opening.image, opening.order)
     yield Report("aligning")
-    crop, found = find_crop(picture, model, hosted.models.store)
-    hosted.notes += found
-    options: Fields = {"preset": preset} if steps is None else {"preset": preset, "steps": steps}
-    search = Session.opening(model, picture, hosted.models.store, crop=crop, **options)
+    options: Fields = {} if message is None else _inversion_options(message, picture, model)
+    if "crop" not in options:
+        meant = {name: options[name] for name in ("pairs", "selection") if name in options}
+        options["crop"], found = find_crop(picture, model, hosted.models.store, **meant)
+        hosted.notes += found
+    search = Session.opening(model, picture, hosted.models.store, **options)
     try:
         while True:
             step = next(search)
             hosted.inversion_steps = step.step
             phase = "tuning" if step.stage == "tuning" else "projecting"
-            show = None if step.preview is None else partial(draw_search, crop, picture.size_wh, step.preview)
+            show = (
+                None if step.preview is None else partial(draw_search, options["crop"], picture.size_wh, step.preview)
+            )
             yield Report(phase, step.step, step.total, loss=float(step.loss), show=show)
     except StopIteration as end:
         hosted.inverted(end.value)
     finally:
         search.close()
+
+
+def _inversion_options(message: Invert, picture: Picture, model: Model) -> Fields:
+    options: Fields = {
+        "preset": message.preset,
+        "pairs": _pairs(message.points),
+        "selection": to_mask(message.selection, picture.size_wh),
+    }
+    if message.steps is not None:
+        options["steps"] = message.steps
+    if message.corners is not None:
+        options["crop"] = crop_from_corners([(x, y) for x, y in message.corners], model.generator.resolution)
+    return options
 
 
 def _drag(hosted: HostedSession, message: Drag) -> Steps:
@@ -223,6 +242,7 @@ def _list_models(hosted: HostedSession, message: ListModels) -> Steps:
             installed=name in here,
             loaded=name in loaded,
             licence=info.licence[:200],
+            aligned=info.aligned,
         )
         for name, info in known.items()
     ]

@@ -41,15 +41,19 @@ def pixels(path: Path) -> np.ndarray:
     return found
 
 
-@pytest.mark.parametrize("source", ["seed", "photo"])
+@pytest.mark.parametrize("source", ["seed", "photo", "everything"])
 def test_the_same_as_in_this_process(source: str, shared: Engine, tmp_path: Path) -> None:
     words = ["--seed", "3"]
-    if source == "photo":
+    if source != "seed":
         photo = Image.effect_noise((96, 80), 60).convert("RGB")
         photo.putalpha(Image.linear_gradient("L").resize((96, 80)))
         photo.save(tmp_path / "photo.png")
         words = [str(tmp_path / "photo.png"), "--inversion-steps", "3", "--preset", "fast"]
     words += ["--point", "30,30:36,33", "--steps", "4"]
+    if source == "everything":
+        Image.linear_gradient("L").resize((96, 80)).save(tmp_path / "mask.png")
+        words += ["--anchor", "50,50", "--point", "40,60:44,60@0.5", "--stay-close", "2", "--solver", "newton"]
+        words += ["--crop", "4,4,70,4,70,70,4,70", "--mask", str(tmp_path / "mask.png")]
     here, there = tmp_path / "here.png", tmp_path / "there.png"
     finish(command(shared.home, *words, "-o", str(here)))
     told = finish(command(shared.home, *words, "-o", str(there), "--server", "local", "--json", f"{there}.json"))
@@ -59,6 +63,21 @@ def test_the_same_as_in_this_process(source: str, shared: Engine, tmp_path: Path
     assert found["steps"] == len(found["history"]) - 1 or found["history"]
     assert found["points"][0]["target"] == [36, 33]
     assert found["server"] == "local"
+
+
+def test_the_session_comes_along(shared: Engine, tmp_path: Path) -> None:
+    kept = tmp_path / "kept.safetensors"
+    words = ["--seed", "3", "--point", "30,30:36,33", "--steps", "4", "--server", "local", "--session", str(kept)]
+    finish(command(shared.home, *words, "-o", str(tmp_path / "out.png")))
+    rendered = subprocess.run(
+        [sys.executable, "-I", "-m", "engine", "session", "render", str(kept), "-o", str(tmp_path / "again.png")],
+        env={**os.environ, "KRITA_DRAG_HOME": str(shared.home), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert rendered.returncode == 0, rendered.stderr
+    assert np.abs(pixels(tmp_path / "out.png") - pixels(tmp_path / "again.png")).max() <= 1
 
 
 def test_ctrl_c_keeps_what_was_reached(shared: Engine, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from .vocabulary import (
     SID_SAYS,
     WEIGHTS,
     WORD,
+    XY,
     Message,
     Request,
 )
@@ -103,6 +104,7 @@ class Open(Request):
     order: str = field(Choice(("RGBA", "BGRA")), "order of the channels in all frames of the session", "RGBA")
     seed: int | None = field(Whole(0, 2**63 - 1), "number of a generated picture", None)
     truncation_psi: float = field(Real(0, 1), "truncation of a seed", 0.7)
+    class_index: int | None = field(COUNT, "what a conditional model draws for a seed, from 0", None)
     image: Frame | None = field(PIXELS, "the document: sRGB, straight alpha", None)
 
     def __post_init__(self) -> None:
@@ -121,6 +123,13 @@ class Invert(Request):
     preset: str = field(Name(PRESETS), "how much time to spend", "balanced")
     steps: int | None = field(Whole(1, 100_000), "steps of the search instead of the preset's", None)
     preview_px: int = field(Whole(0, 4096), PREVIEW_SAYS, 512)
+    points: tuple[tuple[float, ...], ...] = field(
+        PAIRS, "what is going to be dragged, as in `drag`: tells which face is meant, and is checked first", ()
+    )
+    corners: tuple[tuple[float, ...], ...] | None = field(
+        Many(XY, 4, 4), "the square that the model shall see, clockwise from its top left; absent: found", None
+    )
+    selection: Frame | None = field(MASK, "which part of the document is meant; as large as that", None)
 
 
 def _check_points(message: Drag | Live) -> None:

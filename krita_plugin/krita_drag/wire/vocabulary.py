@@ -32,7 +32,7 @@ NOTES = Many(SENTENCE, 16)
 
 PHASES = ("queued", "loading", "aligning", "encoding", "projecting", "tuning", "dragging", "polishing", "rendering")
 REASONS = ("landed", "stalled", "steps", "diverged", "released")
-PRESETS = ("fast", "balanced", "faithful")
+PRESETS = ("fast", "balanced", "best")
 PREVIEW_SAYS = "longest side of previews, pixels; 0 for none"
 RECT_SAYS = "where the patch lies: left, top, width, height, document pixels"
 LOST_SAYS = "whether the place of each handle is a guess"
@@ -86,6 +86,7 @@ class ModelEntry(Specified):
     installed: bool = field(Flag(), "whether its file is on the engine's machine")
     loaded: bool = field(Flag(), "whether a device holds it now", False)
     licence: str = field(Text(200), "the licence's name", "")
+    aligned: bool = field(Flag(), "whether it draws faces in one place, so that the face is looked for first", False)
 
 
 @dataclasses.dataclass(frozen=True)
