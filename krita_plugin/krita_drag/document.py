@@ -184,14 +184,18 @@ class KritaDocument:
         """Whether something was kept for any layer."""
         return any(key.startswith(ANNOTATION) for key in self.krita.annotationTypes())
 
-    def remembered(self) -> bytes | None:
-        """Return what was kept for the active layer, or else for the last result; None if nothing was."""
+    def remembered(self) -> tuple[Any | None, bytes] | None:
+        """Return what was kept for the active layer, or else for the last result; None if nothing was.
+
+        Returns:
+            The result's node, None if it is gone, and the data.
+        """
         kept = [key for key in self.krita.annotationTypes() if key.startswith(ANNOTATION)]
         active = layer_of(self.krita.activeNode())
         wanted = ANNOTATION + active.uniqueId().toString() if active is not None else ""
         there = [key for key in kept if self.find(key[len(ANNOTATION) :]) is not None]
         key = wanted if wanted in kept else (there[-1] if there else None)
-        return bytes(self.krita.annotation(key)) if key is not None else None
+        return None if key is None else (self.find(key[len(ANNOTATION) :]), bytes(self.krita.annotation(key)))
 
 
 class _Conversion:

@@ -273,11 +273,11 @@ class Edit(QtCore.QObject):
         self.changed.emit()
 
     def _reopen(self) -> None:
-        kept = self._results.remembered()
+        kept = self._results.reopen()
         self._source, self._sums = self.document.find(kept.source), ()
         self.source_name = self._source.name() if self._source is not None else ""
-        self.session.restore(kept.file, kept.box, kept.model)
         self.set_editing(True)
+        self.session.restore(kept.file, kept.box, kept.model, self.editor.pairs)
 
     # Results
 

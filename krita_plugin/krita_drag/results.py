@@ -113,17 +113,23 @@ class Results(QtCore.QObject):
         self._folder = tempfile.TemporaryDirectory(prefix="krita-drag-")
         FrameWriter(self._written.emit).start(patches, self._document.frame, Path(self._folder.name))
 
-    def remembered(self) -> Kept:
-        """Return what was kept of the active layer's edit, or else of the last one.
+    def reopen(self) -> Kept:
+        """Return what was kept of the active layer's edit, or else of the last one, and hide that result.
+
+        Else the picture that the edit shows would lie over it, twice as strong at its soft edges.
 
         Raises:
             NoLayer: nothing was kept.
             LayerChanged: it cannot be read.
         """
-        data = self._document.remembered()
-        if data is None:
+        found = self._document.remembered()
+        if found is None:
             raise NoLayer("This document has no edit to reopen.", "Select a layer that was made with Apply.")
-        return Kept.from_bytes(data)
+        result, data = found
+        kept = Kept.from_bytes(data)
+        if result is not None and result.uniqueId().toString() != kept.source:
+            result.setVisible(False)
+        return kept
 
     @guarded
     def _frames_written(self, paths: list[str] | None) -> None:

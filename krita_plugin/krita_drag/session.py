@@ -83,9 +83,10 @@ class EditSession:
         self._after_open = wire.Invert(id=wire.new_id(), sid=self.sid, preset=preset, preview_px=preview_px)
         self._begin(Stage.OPENING, opening)
 
-    def restore(self, file: bytes, box: Box, model: str) -> None:
-        """Continue an edit that was saved."""
+    def restore(self, file: bytes, box: Box, model: str, pairs: Sequence[Pair] = ()) -> None:
+        """Continue an edit that was saved; if these are its pairs, their handles are where they were left."""
         self._forget(box, model)
+        self._map.begin(pairs)
         frame = wire.Frame("u1", (len(file),), file)
         self._begin(Stage.OPENING, wire.Restore(id=wire.new_id(), sid=self.sid, session=frame, order=ORDER))
 

@@ -148,11 +148,11 @@ def test_what_reopens_an_edit_is_found_by_its_layer(subject: KritaDocument, docu
     subject.remember(one, b"first")
     subject.remember(two, b"second")
     document.active = one
-    assert subject.remembered() == b"first"
+    assert subject.remembered() == (one, b"first")
     document.active = source
-    assert subject.remembered() == b"second"
+    assert subject.remembered() == (two, b"second")
     two.remove()
-    assert subject.remembered() == b"first"
+    assert subject.remembered() == (one, b"first")
 
 
 def test_documents_are_known_by_their_root(subject: KritaDocument, document: Any, krita: Any) -> None:

@@ -112,6 +112,7 @@ def test_an_edit_is_reopened_from_its_result(dragged: Edit, document: Any, engin
     assert bytes(engine.asked(wire.Restore)[0].session.data) == b"file"
     assert again.session.box == Box(0, 0, 64, 48) and again.session.model == "faces"
     assert again.editor.pairs[0].target == pytest.approx(PULL.target)
+    assert not document.root.childNodes()[1].visible()
     again.close()
 
 

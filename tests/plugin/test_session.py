@@ -307,9 +307,11 @@ def test_commands_out_of_turn_do_nothing(engine: Engine, stage: Stage) -> None:
 
 
 def test_an_edit_is_reopened_from_its_file(engine: Engine) -> None:
-    engine.session.restore(b"file", BOX, "faces")
+    engine.session.restore(b"file", BOX, "faces", [PULL, HOLD])
     assert bytes(engine.last(wire.Restore).session.data) == b"file"
-    engine.state(2, 1, size=(4, 3), corners=((0, 0), (4, 0), (4, 3), (0, 3)))
+    handles = ((3, 2), (2, 1))
+    engine.state(2, 1, size=(4, 3), corners=((0, 0), (4, 0), (4, 3), (0, 3)), handles=handles)
+    assert engine.session.tracked[1] == Point(103, 52)
     assert engine.session.stage is Stage.READY
     assert (engine.session.shown.undos, engine.session.shown.redos) == (2, 1)
     assert engine.session.shown.patch is not None
