@@ -22,6 +22,7 @@ from .translate import tr
 
 REFRESH_MS = 50  # what changes in between is shown together
 SETTLE_MS = (0, 200, 600)  # Krita builds the widgets of a new view some time after it says so
+LOWEST_EM = 10  # height below which the docker would be overlooked in Krita's column
 WATCH_MS = 1000  # for what Krita has no signal for: the active layer and the selection
 
 
@@ -66,6 +67,7 @@ class DragDocker(DockWidget):
         scroll.setWidgetResizable(True)
         scroll.setFrameShape(QtWidgets.QFrame.Shape.NoFrame)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll.setMinimumHeight(round(LOWEST_EM * body.fontMetrics().height()))
         scroll.setWidget(body)
         return scroll
 

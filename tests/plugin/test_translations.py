@@ -46,8 +46,9 @@ def test_the_template_lists_exactly_the_texts_there_are() -> None:
 
 @pytest.mark.parametrize("path", sorted(TEMPLATE.parent.glob("*.json")), ids=lambda path: path.stem)
 def test_translations_fit_the_texts(path: Path) -> None:
-    for text, translated in json.loads(path.read_text("utf-8")).items():
-        assert text in texts(), text
+    translations = json.loads(path.read_text("utf-8"))
+    assert set(translations) == texts(), "a translation that is there is complete"
+    for text, translated in translations.items():
         assert places(translated) == places(text), text
 
 
