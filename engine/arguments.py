@@ -52,7 +52,7 @@ def _add_drag(commands: argparse._SubParsersAction[argparse.ArgumentParser], com
         parents=[common],
         help="drag points of a photo or of a generated picture",
         description="Drag points of a photo, or of the picture that a seed generates, and write the result. "
-        "Ctrl-C ends the drag after the current step and keeps the best result so far.",
+        "Ctrl-C ends the search for a photo, and once more the drag, after the current step and keeps the best so far.",
         epilog=_EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

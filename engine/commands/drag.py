@@ -21,7 +21,7 @@ from engine.inversion import crop_from_corners, find_preset
 from engine.models import Model, ModelInfo, ModelStore
 from engine.outputs import PICTURES, check_distinct, check_file, check_folder
 from engine.points import check_pairs
-from engine.progress import Progress
+from engine.progress import Progress, stop_on_interrupt
 from engine.session import Session
 from engine.session_file import SUFFIX, save_session
 
@@ -111,9 +111,10 @@ def _open_session(
     if inputs.picture is None:
         return Session.from_seed(model, options.seed, options.psi, options.class_index)
     preset, steps = options.preset, options.inversion_steps
-    with inversion_progress(progress, find_preset(preset, steps).steps) as on_step:
+    total = find_preset(preset, steps).steps
+    with stop_on_interrupt() as stop, inversion_progress(progress, total, stop) as on_step:
         pairs = options.points if options.steps > 0 else ()
-        return Session.from_photo(
+        session = Session.from_photo(
             model,
             inputs.picture,
             store,
@@ -124,3 +125,6 @@ def _open_session(
             crop=crop_from_corners(options.crop, model.generator.resolution) if options.crop else None,
             on_step=on_step,
         )
+    if stop.wanted:
+        progress.say("The search ends here; the drag starts from what was found. Ctrl-C again ends the drag.")
+    return session

@@ -280,3 +280,21 @@ def test_ctrl_c_while_fetching_is_a_sentence(home: Path, silent_index: tuple[str
     assert "stopped" in said
     assert "Traceback" not in said
     assert not (home / "models" / "faces").exists()
+
+
+@pytest.mark.skipif(ON_WINDOWS, reason="needs a Ctrl-C for one process only")
+def test_ctrl_c_ends_the_search_and_the_drag_starts_from_what_was_found(store: ModelStore, tmp_path: Path) -> None:
+    Image.fromarray(skimage.data.astronaut()).save(tmp_path / "photo.png")
+    words = ("drag", tmp_path / "photo.png", "--point", "205,145:199,140", "--steps", "1", "-o", tmp_path / "out.png")
+    with subprocess.Popen(
+        command(*words), env=environment(store.root), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "takes about" in line:
+                break
+        process.send_signal(signal.SIGINT)
+        _, complaints = process.communicate(timeout=TIMEOUT_S)
+    assert process.returncode == 0, complaints
+    assert "starts from what was found" in complaints
+    assert (tmp_path / "out.png").exists()
