@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from krita_drag.wire.errors import BadFrame, BadImage
+from krita_drag.wire.errors import BadFrame
 from krita_drag.wire.messages import (
     Drag,
     Invert,
@@ -35,15 +35,13 @@ from engine.inversion import crop_from_corners, find_crop
 from engine.models import Model
 from engine.points import Pair
 from engine.service.exchange import to_frame
+from engine.service.limits import require_budget
 from engine.service.pixels import draw_search, to_mask, to_picture, whole_picture
 from engine.service.reports import Fields, Report, Steps, corners, notes, report, shown, size, state_fields
 from engine.session import Session
 
 if TYPE_CHECKING:
     from engine.service.hosted import HostedSession
-
-SESSION_BUDGET_BYTES = 2 << 30  # of memory for one session
-BYTES_PER_PIXEL = 40  # that a session holds of its picture at the worst moment: tensors, masks, the answer
 
 
 def begin(hosted: HostedSession, message: Request) -> Steps:
@@ -70,8 +68,7 @@ def _open(hosted: HostedSession, message: Open) -> Steps:
         return {**size(session), **fields, "picture": whole_picture(session.picture, message.order)}
     assert message.image is not None
     height, width = message.image.shape[:2]
-    if height * width * BYTES_PER_PIXEL > SESSION_BUDGET_BYTES:
-        raise BadImage(f"The picture has {height * width / 1e6:.0f} million pixels.", "Select a part of it.")
+    require_budget(height * width)
     to_picture(message.image, message.order)
     hosted.opened(message, None)
     return {"size": (width, height)}

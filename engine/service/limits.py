@@ -5,6 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from krita_drag.wire.errors import BadImage
+
+from engine.machine import memory_bytes
+
 MAX_SESSIONS = 64
 MAX_SESSIONS_PER_KEY = 16
 MAX_KEPT_SESSIONS_PER_KEY = 64  # suspended ones, on the disk
@@ -14,7 +18,27 @@ MALFORMED_IN_A_ROW = 20
 IGNORED_S = 60.0
 MESSAGES_PER_S, BURST = 400.0, 2000.0
 
+SESSION_SHARE = 8  # of the memory that this process may use, an eighth is for one session
+SESSION_BYTES = 2 << 30  # and never more than this
+BYTES_PER_PIXEL = 40  # that a session holds of its picture at the worst moment: tensors, masks, the answer
+
 Clock = Callable[[], float]
+
+
+def require_budget(pixels: int) -> None:
+    """Refuse a picture that would take more memory than one session may have.
+
+    Raises:
+        BadImage: it has too many pixels.
+    """
+    memory = memory_bytes()
+    budget = SESSION_BYTES if memory is None else min(SESSION_BYTES, memory // SESSION_SHARE)
+    if pixels * BYTES_PER_PIXEL > budget:
+        raise BadImage(
+            f"The picture has {pixels / 1e6:.0f} million pixels, of which a session here may have "
+            f"{budget / BYTES_PER_PIXEL / 1e6:.0f}.",
+            "Select a part of it.",
+        )
 
 
 class Conduct:

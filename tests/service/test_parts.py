@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import zmq
 from krita_drag.wire.codec import encode
-from krita_drag.wire.errors import Busy, NoSession
+from krita_drag.wire.errors import BadImage, Busy, NoSession
 from krita_drag.wire.messages import ListModels, new_id
 
 from benchmarks.service.running_engine import alive, wait_for
@@ -20,7 +20,16 @@ from engine.service import worker_link
 from engine.service.files import Damaged, read_sealed, write_sealed
 from engine.service.folder import ServiceFolder
 from engine.service.lifeline import Lifeline
-from engine.service.limits import BURST, IGNORED_S, MALFORMED_IN_A_ROW, MAX_WAITING_BYTES_PER_KEY, Conduct
+from engine.service.limits import (
+    BURST,
+    BYTES_PER_PIXEL,
+    IGNORED_S,
+    MALFORMED_IN_A_ROW,
+    MAX_WAITING_BYTES_PER_KEY,
+    SESSION_BYTES,
+    Conduct,
+    require_budget,
+)
 from engine.service.records import ABANDONED_S, Ownership, Waiting, read_ownership
 from engine.service.registry import Registry
 from engine.service.worker_link import WorkerLink
@@ -96,6 +105,12 @@ def test_conduct_is_forgiven_after_a_minute() -> None:
     assert conduct.ignored()
     now[0] = IGNORED_S
     assert not conduct.ignored()
+
+
+def test_a_picture_beyond_the_budget_of_a_session_is_refused() -> None:
+    require_budget(1000 * 1000)
+    with pytest.raises(BadImage, match="million pixels"):
+        require_budget(SESSION_BYTES // BYTES_PER_PIXEL + 1)
 
 
 def test_the_rate_is_bounded() -> None:
