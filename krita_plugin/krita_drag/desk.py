@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from .edit import Edit
@@ -113,7 +114,7 @@ class Desk(QtCore.QObject):
             return 0.9
 
     def diagnostics(self) -> str:
-        """Return what a report of a fault should hold; no keys, no names of files."""
+        """Return what a report of a fault should hold; no keys, no address, no name of the user."""
         status = self.link.status
         lines = [
             f"krita-drag plugin {wire.VERSION}, Krita {self._krita.version()}, Python {platform.python_version()}",
@@ -123,7 +124,7 @@ class Desk(QtCore.QObject):
         ]
         if status.error is not None:
             lines.append(f"[{status.error.code}] {status.error.message}")
-        return "\n".join([*lines, *status.details])
+        return "\n".join([*lines, *status.details]).replace(str(Path.home()), "~")
 
     @guarded
     def _link_changed(self) -> None:

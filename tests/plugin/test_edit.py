@@ -305,6 +305,8 @@ def test_only_installed_models_are_offered(desk: Desk, settle: Any) -> None:
     settle(lambda: desk.models == [("faces", "Faces")])
 
 
-def test_diagnostics_hold_no_address(desk: Desk) -> None:
+def test_diagnostics_hold_no_address_and_no_name(desk: Desk) -> None:
     desk.choose("remote_address", "drag://studio.example:5000/abcdef")
+    desk.link.status = desk.link.status._replace(details=(f"cannot read {Path.home()}/secret",))
     assert "studio" not in desk.diagnostics() and "5.1.5" in desk.diagnostics()
+    assert "cannot read ~/secret" in desk.diagnostics()
