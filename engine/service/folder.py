@@ -96,7 +96,7 @@ class ServiceFolder:
             write_json(
                 self.root / CONNECTION,
                 {
-                    "endpoint": endpoint,
+                    "endpoint": _from_here(endpoint),
                     "server_key": server_key,
                     "pid": os.getpid(),
                     "engine_version": __version__,
@@ -133,6 +133,11 @@ def discard_session(folder: Path) -> None:
     with contextlib.suppress(OSError):
         folder.rename(doomed)
     shutil.rmtree(doomed, ignore_errors=True)
+
+
+def _from_here(endpoint: str) -> str:
+    """Where clients of this machine connect to, when the engine listens on all of its addresses."""
+    return endpoint.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
 
 
 def _hold(path: Path) -> IO[str] | None:

@@ -194,6 +194,7 @@ class WorkerLink:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=complaints,
+                creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),  # or Windows opens a console
                 start_new_session=True,  # Ctrl-C on the terminal is for the gateway, which then stops it in order
             )
         assert self._process.stdin is not None

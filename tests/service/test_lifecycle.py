@@ -73,6 +73,14 @@ def test_a_killed_engine_leaves_the_folder_free(home: Path) -> None:
         assert second.connection["pid"] == second.pid
 
 
+def test_on_all_addresses_local_clients_still_find_it(home: Path) -> None:
+    with running(home, "--bind", "0.0.0.0") as engine:
+        assert engine.connection["endpoint"].startswith("tcp://127.0.0.1:")
+        talker = Talker(engine)
+        assert talker.ask(AskStatus(id=new_id())).type == "done"
+        talker.close()
+
+
 def test_a_taken_port_is_named(home: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
