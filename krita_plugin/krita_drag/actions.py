@@ -42,20 +42,20 @@ def create_actions(window: Any, desk: Desk) -> None:
     """Add all commands to a window.
 
     Args:
-        window: Krita's window.
+        window: Krita's window; it cannot be used later, as Krita deletes what it hands over here.
         desk: what all windows share.
     """
     for name, (text, command) in EDIT_ACTIONS.items():
-        window.createAction(name, tr(text), MENU).triggered.connect(_on_edit(window, desk, command))
+        window.createAction(name, tr(text), MENU).triggered.connect(_on_edit(desk, command))
     for name, (text, order) in DESK_ACTIONS.items():
         window.createAction(name, tr(text), MENU).triggered.connect(_on_desk(desk, order))
 
 
-def _on_edit(window: Any, desk: Desk, command: Callable[[Edit], None]) -> Callable:
+def _on_edit(desk: Desk, command: Callable[[Edit], None]) -> Callable:
     def run() -> None:
-        view = window.activeView()
-        if view is not None and view.document() is not None:
-            command(desk.edit_for(view.document()))
+        edit = desk.front_edit()
+        if edit is not None:
+            command(edit)
 
     return guarded(run)
 

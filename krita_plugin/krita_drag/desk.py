@@ -90,6 +90,13 @@ class Desk(QtCore.QObject):
             edit.changed.connect(self.changed)
         return self._edits[key]
 
+    def front_edit(self) -> Edit | None:
+        """Return the edit of the document in front of the active window; None without one."""
+        window = self._krita.activeWindow()
+        view = window.activeView() if window is not None else None
+        document = view.document() if view is not None else None
+        return self.edit_for(document) if document is not None else None
+
     @guarded
     def forget_closed(self) -> None:
         """End the edits of documents that are not open any more."""

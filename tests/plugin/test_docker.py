@@ -148,23 +148,41 @@ def test_nothing_is_cut_off_in_a_narrow_column(docker: DragDocker, application: 
             assert text_px <= button.width(), button.text()
 
 
-def test_every_action_exists_and_is_in_the_file(registered: Any, document: Any) -> None:
-    window = registered.open_windows[0]
+class Lent(fake_krita.Window):
+    """The window that Krita hands over for its actions: its C++ half is gone afterwards."""
+
+    def activeView(self) -> Any:  # noqa: N802 Krita's name
+        raise RuntimeError("wrapped C/C++ object of type Window has been deleted")
+
+
+def test_every_action_exists_and_is_in_the_file(registered: Any) -> None:
+    window = Lent()
     registered.extensions[0].createActions(window)
     known = set(EDIT_ACTIONS) | set(DESK_ACTIONS)
     assert set(window.actions) == known and all(name.startswith("krita_drag_") for name in known)
     tree = ElementTree.parse(PLUGIN.parent / "krita_drag.action")
     assert {action.get("name") for action in tree.iter("Action")} == known
     assert all(not shortcut.text for shortcut in tree.iter("shortcut"))
+
+
+def test_actions_reach_the_edit_in_front(registered: Any, document: Any, caplog: pytest.LogCaptureFixture) -> None:
+    window = Lent()
+    registered.extensions[0].createActions(window)
+    edit = registered.extensions[0]._desk.edit_for(document)
+    window.actions["krita_drag_place_points"].trigger()
+    assert edit.editing
+    window.actions["krita_drag_compare"].trigger()
+    assert edit.show_inverted
     for action in window.actions.values():
         action.trigger()
-    window.view = None
+    registered.open_windows[0].view = None
     for action in window.actions.values():
         action.trigger()
+    assert not caplog.records
 
 
 def test_closing_a_document_ends_its_edit(docker: DragDocker, registered: Any, document: Any, settle: Any) -> None:
-    registered.extensions[0].createActions(registered.open_windows[0])
+    registered.extensions[0].createActions(Lent())
     edit = docker._edit
     document.close()
     registered.open_windows[0].view = None
