@@ -17,6 +17,7 @@ from .wire.messages import (
     SPEAKS,
     Ack,
     Cancel,
+    Cancelled,
     Close,
     Credit,
     Done,
@@ -76,6 +77,7 @@ class _Waiting:
         repeat_at: when to say it again if it is not accepted by then, seconds.
         repeat_s: how long the next time.
         cancel: what called it off, said again with it.
+        before: of a `close`, the requests of its session that were asked before it.
     """
 
     messages: list[Request]
@@ -83,6 +85,7 @@ class _Waiting:
     repeat_at: float = 0.0
     repeat_s: float = ACCEPT_S
     cancel: Cancel | None = None
+    before: tuple[str, ...] = ()
 
 
 class Conversation:
@@ -126,7 +129,8 @@ class Conversation:
             self._sids.setdefault(sid, 0)
         waiting = self._waiting.get(message.id)
         if waiting is None:
-            waiting = self._waiting[message.id] = _Waiting([message])
+            before = self._of_session(message.sid) if isinstance(message, Close) else ()
+            waiting = self._waiting[message.id] = _Waiting([message], before=before)
             if self.state is State.READY:
                 self._repeat(waiting, now)
         elif isinstance(message, Live):
@@ -258,13 +262,27 @@ class Conversation:
             self._finish(message, message.re)
 
     def _finish(self, message: Any, request: str) -> None:
-        first = self._waiting.pop(request).messages[0]
-        if isinstance(first, Close) and isinstance(message, Done):
-            self._sids.pop(first.sid, None)
+        ended = self._waiting.pop(request)
         self._finished[request] = None
         if len(self._finished) > _REMEMBERED:
             self._finished.popitem(last=False)
         self.events.append(message)
+        first = ended.messages[0]
+        if isinstance(first, Close) and isinstance(message, Done):
+            self._forget(first, ended)
+
+    def _forget(self, closing: Close, ended: _Waiting) -> None:
+        """A session is gone: what was asked of it before must not be repeated, or it would come to life again."""
+        for request in ended.before:
+            if request in self._waiting:
+                self._finish(Cancelled(request, closing.sid), request)
+        if not self._of_session(closing.sid):
+            self._sids.pop(closing.sid, None)
+
+    def _of_session(self, sid: str) -> tuple[str, ...]:
+        return tuple(
+            request for request, waiting in self._waiting.items() if getattr(waiting.messages[0], "sid", None) == sid
+        )
 
     def _event(self, message: Any) -> None:
         waiting = self._waiting.get(getattr(message, "re", ""))
