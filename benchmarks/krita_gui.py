@@ -87,18 +87,21 @@ desk.close()
 
 
 @contextmanager
-def photo_open(
-    folder: Path, box: tuple[int, int, int, int] = (0, 0, 512, 512), **options: Any
-) -> Iterator[PluginSession]:
-    """Run Krita with the plugin and the astronaut, or the part in a box (left, top, right, bottom) of it, in front."""
+def opened(folder: Path, picture: Image.Image, **options: Any) -> Iterator[PluginSession]:
+    """Run Krita with the plugin and a picture in front."""
     store = ModelStore()
     store.fetch("faces")
-    photo = folder / "astronaut.png"
-    Image.fromarray(data.astronaut()).crop(box).save(photo)
+    photo = folder / "picture.png"
+    picture.save(photo)
     with Desktop(folder) as desktop, plugin_running(
         template_profile(), desktop, folder, store.root / "models", document=photo, **options
     ) as session:  # fmt: skip
         yield session
+
+
+def astronaut() -> Image.Image:
+    """Return the public-domain portrait of scikit-image."""
+    return Image.fromarray(data.astronaut())
 
 
 def gaps(session: PluginSession, seconds: float) -> dict[str, float]:
@@ -111,7 +114,7 @@ def gaps(session: PluginSession, seconds: float) -> dict[str, float]:
 
 def stalls() -> dict[str, dict[str, float]]:
     """Compare an idle window with one that shows ten previews a second during a drag."""
-    with tempfile.TemporaryDirectory() as name, photo_open(Path(name)) as session:
+    with tempfile.TemporaryDirectory() as name, opened(Path(name), astronaut()) as session:
         session.run(HEARTBEAT)
         session.prepare(steps=2)  # what is shown does not matter here
         session.view(2)
@@ -151,14 +154,17 @@ def start_up() -> dict[str, tuple[float, float]]:
 
 def marker_error() -> float:
     """Return the largest distance between a marker and Krita's own line tool over all views, document pixels."""
-    with tempfile.TemporaryDirectory() as name, photo_open(Path(name), engine=False) as session:
+    with (
+        tempfile.TemporaryDirectory() as name,
+        opened(Path(name), Image.new("RGB", (600, 400)), engine=False) as session,
+    ):
         gestures = [test_markers.one_gesture(session, *view) for view in test_markers.VIEWS]
         return max(math.dist(a, b) for ours, kritas in gestures for a, b in zip(ours, kritas, strict=True))
 
 
 def take_pictures(target: Path) -> None:
     """Edit the astronaut, and save what an artist sees while the points are there and after Apply."""
-    with tempfile.TemporaryDirectory() as name, photo_open(Path(name), FACE) as session:
+    with tempfile.TemporaryDirectory() as name, opened(Path(name), astronaut().crop(FACE)) as session:
         session.prepare(steps=16)
         session.run("[other.setVisible(True) for other in k.dockers() if other.objectName() == 'KisLayerBox']")
         session.view(3)
