@@ -163,6 +163,9 @@ class Gateway:
         self._allow_list.refresh()
         self._desk.tick()
         for record in list(self._registry):
+            if not self._allow_list.is_known(record.owner):  # revoked: what it asked for tells it nothing any more
+                record.route = None
+                self._leave_alone(record)
             self._dispatcher.flush(record)
             if now - record.seen > self._settings.suspend_s:
                 self._leave_alone(record)
