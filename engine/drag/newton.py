@@ -41,8 +41,8 @@ class NewtonSettings:
         patience: steps without progress after which the drag ends.
         failures: broken promises in a row after which the model of the motion is not to be trusted.
         progress_px: what counts as progress of the mean distance.
-        refresh_px: way of a handle after which its derivative is computed anew; until then it is corrected by what
-            the steps showed (Broyden 1965).
+        refresh_px: way of a handle after which its derivative is computed anew; until then, and while steps do as
+            predicted, it is corrected by what they showed (Broyden 1965).
         chunk: handles that are linearised at once; bounds the memory.
         region_rows: random directions that stand for everything outside the region.
         region_weight: how much a change outside counts against the prior.
@@ -196,6 +196,8 @@ class Newton:
                 fresh = self._linearise()
         if sound:
             self._take(whitened, view, tracked, moved)
+        if ratio < s.good_ratio:
+            self.travelled_px = float("inf")  # a correction would not mend what is this far off
         return kept
 
     def _take(self, whitened: Tensor, view: FeatureView, tracked: Tracked, predicted: Tensor) -> None:
