@@ -228,6 +228,8 @@ def test_a_message_is_valid_from_the_moment_it_is_made() -> None:
         Done(RID, rect=(0, 0, 2, 2), patch=PATCH)
     with pytest.raises(BadFrame):
         Done(RID, patch=PATCH)
+    with pytest.raises(BadFrame, match="23 bytes"):
+        Preview(RID, SID, 1, (0, 0, 3, 2), Frame("u1", (2, 3, 4), bytes(23)))
     with pytest.raises(BadFrame):
         Live(RID, SID, "move", 1, ((1, 2, 3, 4),), weights=(1, 2))
     assert Drag(RID, SID, ((1, 2, 3, 4),)).points == ((1.0, 2.0, 3.0, 4.0),)
