@@ -162,16 +162,21 @@ def marker_error() -> float:
         return max(math.dist(a, b) for ours, kritas in gestures for a, b in zip(ours, kritas, strict=True))
 
 
-def take_pictures(target: Path) -> None:
+def take_pictures(target: Path, steps: int) -> None:
     """Edit the astronaut, and save what an artist sees while the points are there and after Apply."""
     with tempfile.TemporaryDirectory() as name, opened(Path(name), astronaut().crop(FACE)) as session:
-        session.prepare(steps=16)
+        session.prepare(steps)
         session.run("[other.setVisible(True) for other in k.dockers() if other.objectName() == 'KisLayerBox']")
         session.view(3)
         session.until("edit().editing and docker._overlay is not None and docker._overlay.editing")
         session.pull((139, 144), (133, 138))
         session.until("len(edit().editor.pairs) == 1")
-        session.drag()
+        session.run(
+            "from krita import Selection\n"
+            "mouth = Selection(); mouth.select(112, 112, 84, 68, 255); mouth.feather(8)\n"
+            "k.activeDocument().setSelection(mouth)"
+        )
+        session.drag(timeout_s=900)
         time.sleep(1)
         session.desktop.screenshot(target / "docker.png")
         session.apply()
@@ -182,10 +187,11 @@ def main() -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=Path, metavar="DIR", help="only take pictures, into this folder")
+    parser.add_argument("--steps", type=int, default=150, help="of preparing the photo for the pictures")
     parser.add_argument("--json", type=Path, metavar="FILE")
     options = parser.parse_args()
     if options.images:
-        take_pictures(options.images)
+        take_pictures(options.images, options.steps)
         return
     loop, start, error = stalls(), start_up(), marker_error()
     print(machine())

@@ -128,8 +128,11 @@ class PluginSession:
             "docker.findChildren(QScrollArea)[0].ensureWidgetVisible(button(text))",
             text=text,
         )
-        self.run("1")  # what scrolling moved is laid out by now
-        x, y, width, height = self.run("on_screen(button(text))", text=text)
+        place, before = self.run("on_screen(button(text))", text=text), None
+        while place != before:  # messages that come and go move what is below them
+            time.sleep(0.15)
+            place, before = self.run("on_screen(button(text))", text=text), place
+        x, y, width, height = place
         self.desktop.click((x + width / 2, y + height / 2))
 
     def pull(self, handle: Point, target: Point, steps: int = 8, modifiers: Sequence[str] = ()) -> None:

@@ -183,9 +183,15 @@ def test_saved_and_reopened(krita: PluginSession, template: Profile, desktop: De
 
 def test_a_document_that_is_closed_during_a_drag(krita: PluginSession) -> None:
     engine = krita.engine_pid()
+    krita.run("docker._desk.choose('solver', 'draggan')")  # which takes its time
     krita.click_button("Place points")
+    krita.until("docker._overlay is not None and docker._overlay.editing")
+    krita.click_button("Clear")
+    krita.until("not edit().editor.pairs")
+    krita.pull(CORNER_OF_MOUTH, (150.0, 100.0))
+    krita.until("len(edit().editor.pairs) == 1")
     krita.click_button("Drag")
-    krita.wait_for_stage("dragging", "ready")
+    krita.until("edit().session.stage.value == 'dragging' and edit().session.shown.step > 0")
     krita.run("doc = k.activeDocument(); doc.setModified(False); doc.close()")
     krita.until("len(k.documents()) == 0")
     krita.until("docker._edit is None and not docker._desk._edits")
