@@ -17,7 +17,7 @@ from .wire import messages as wire
 from .wire.errors import KritaDragError
 
 GROUP, KEY = "krita_drag", "settings"
-INSTALL_PAGE = "https://github.com/krita-drag/krita-drag#start"
+MANUAL = Path(__file__).parent / "manual.html"
 
 
 class Desk(QtCore.QObject):
@@ -77,7 +77,7 @@ class Desk(QtCore.QObject):
     def mend_engine(self) -> None:
         """Do what the button beside the engine's state offers."""
         if self.link.status.remedy is Remedy.INSTALL:
-            QtGui.QDesktopServices.openUrl(QtCore.QUrl(INSTALL_PAGE))
+            QtGui.QDesktopServices.openUrl(QtCore.QUrl.fromLocalFile(str(MANUAL)))
         else:
             self._awake = True
         self.link.open(self.settings.remote_address)
