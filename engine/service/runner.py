@@ -23,6 +23,7 @@ PREVIEW_EVERY_S = 0.1
 PREVIEW_SHARE = 0.4  # of the time that drawing previews may take
 QUICK_DRAWING_S = 0.03  # a stopped drag is drawn at once if that takes no longer; else its client asks for it
 _CANCELLED_FIELDS = frozenset({"handles", "confidence", "lost", "undos", "redos", "rect", "patch"})
+_WANT_OF_MEMORY = ("allocate memory", "not enough memory", "bad_alloc", "create a primitive", "create a memory object")
 _NOT_KEPT = frozenset({"re", "sid", "rect", "models", "status"})
 
 Tell = Callable[[dict[str, Any], list[bytes]], None]
@@ -217,7 +218,7 @@ class Runner:
 
 def _as_out_of_memory(error: Exception) -> OutOfMemory | None:
     """Tell want of memory, which libraries raise under several names, from other failures."""
-    if isinstance(error, MemoryError) or "allocate memory" in str(error) or "not enough memory" in str(error):
+    if isinstance(error, MemoryError) or any(words in str(error) for words in _WANT_OF_MEMORY):
         return OutOfMemory(
             "The engine's memory does not hold this job.", "Close other programs, or use a smaller part."
         )
