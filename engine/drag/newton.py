@@ -23,6 +23,8 @@ from engine.drag.tracking import PatchTracker, Tracked
 from engine.latent import Whitening
 from stylegan2 import Generator
 
+REGION_SIZE = 64  # of the features that must stay: half the cost of those that are tracked
+
 
 @dataclass(frozen=True)
 class NewtonSettings:
@@ -113,7 +115,8 @@ class Newton:
             start = self._view_around(moving, self.handles, PatchTracker.start_reach_px(self.unit_px))
         self.tracker = PatchTracker(start, self.handles, self.unit_px)
         self.tracked = self.tracker.track(start, self.handles)
-        self.held = None if mask is None else held_share(mask, self.feature_size, self.home)
+        self.region_size = min(REGION_SIZE, self.feature_size)
+        self.held = None if mask is None else held_share(mask, self.region_size, self.home)
         self.directions: Tensor  # (2n, D): of the handles' coordinates by whitened latents
         self.outside: Tensor | None  # (m, D): of what must stay
         self.travelled_px = float("inf")  # since they were computed; at 512
@@ -278,7 +281,7 @@ class Newton:
         """Random projections of the derivative of the held features by the whitened latents, (m, D)."""
         assert self.held is not None
         w = self._latent(self.whitened).requires_grad_(True)
-        features = self.generator.features(self._rows(w), self.feature_size)
+        features = self.generator.features(self._rows(w), self.region_size)
         scale = features.detach().std() * (self.held.sum() * features.shape[1]).clamp(min=1).sqrt()
         outside = features * self.held.sqrt() / scale
         rows = []

@@ -22,7 +22,7 @@ LOST_SIMILARITY = 0.3
 LOST_BACKWARD_PX = 5.0  # at 512
 # Logistic fit to 224 handles tracked through 14 drags of development faces, judged by dlib's landmarks (docs/solver.md)
 CERTAINTY = (0.88, 2.37, -0.32)
-DOUBTFUL = 0.85  # confidence below which a handle is reported
+DOUBTFUL = 0.75  # confidence below which a handle is reported
 
 
 @torch.no_grad()

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Callable
 
 SOLVERS = ("newton", "draggan", "draggan-paper", "draggan-robust")
-PRESETS = ("fast", "balanced", "faithful")
+PRESETS = ("fast", "balanced", "best")
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from krita_drag.wire.errors import BadOption
 from benchmarks.naive import NaiveDraggan
 from engine.drag import SOLVERS, DragPoints, drag
 from engine.drag.draggan import Draggan
+from engine.inversion import PRESETS
 from stylegan2 import Generator, StyleGAN2Config, StyleGAN2Generator
 from stylegan2.mobile import MobileConfig, MobileStyleGAN
 
@@ -78,8 +79,9 @@ def test_events_tell_the_drag(generator: Generator, w_plus: torch.Tensor) -> Non
     assert torch.equal(events[-1].w_plus[:, generator.coarse_ws :], w_plus[:, generator.coarse_ws :])
 
 
-def test_plugin_and_engine_know_the_same_solvers() -> None:
+def test_plugin_and_engine_know_the_same_solvers_and_presets() -> None:
     assert set(settings.SOLVERS) == set(SOLVERS)
+    assert set(settings.PRESETS) == set(PRESETS)
 
 
 @pytest.mark.parametrize("solver", SOLVERS)

@@ -87,7 +87,7 @@ class AdvancedPanel(QtWidgets.QWidget):
 
     def show_view(self, view: DockerView, settings: Settings) -> None:
         """Copy the view and the settings."""
-        names = {"fast": tr("Fast"), "balanced": tr("Balanced"), "faithful": tr("Faithful")}
+        names = {"fast": tr("Fast"), "balanced": tr("Balanced"), "best": tr("Best")}
         set_items(self._preset, [(preset, names.get(preset, preset)) for preset in PRESETS], settings.preset)
         set_items(self._solver, [(solver, solver) for solver in SOLVERS], settings.solver)
         with Quiet(self._steps, self._animation, self._mask, self._fold, self._weight):
