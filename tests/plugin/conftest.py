@@ -16,7 +16,7 @@ try:
     HAS_QT = PyQt5.QtWidgets is not None
 except ImportError:  # not there, or without the system's libraries that it needs, such as libGL
     HAS_QT = False
-NEED_QT = ("canvas", "docker", "document", "edit", "link", "markers")
+NEED_QT = ("canvas", "docker", "plugin_document", "plugin_edit", "link", "plugin_markers")
 collect_ignore = [] if HAS_QT else [f"test_{name}.py" for name in NEED_QT]
 
 if HAS_QT:
