@@ -164,13 +164,8 @@ class WorkerLink:
             shutil.rmtree(self._scratch, ignore_errors=True)
 
     def _bind(self, use_ipc: bool) -> None:
-        if use_ipc:
-            # a new path in each life: a worker of the last life, dying slowly, must not find this one
-            name = f"worker-{uuid.uuid4().hex[:8]}.sock"
-            path = self._folder / name
-            if len(os.fsencode(path)) > _LONGEST_IPC_PATH:
-                self._scratch = tempfile.mkdtemp(prefix="krita-drag-")  # 0700
-                path = Path(self._scratch) / name
+        path = self._ipc_path() if use_ipc else None
+        if path is not None:
             self.socket.bind(f"ipc://{path}")
         else:
             public, secret = zmq.curve_keypair()
@@ -183,6 +178,17 @@ class WorkerLink:
             self._settings["curve"] = [key.decode("ascii") for key in (client_public, client_secret, public)]
             self.socket.bind("tcp://127.0.0.1:*")
         self._settings["endpoint"] = str(self.socket.getsockopt_string(zmq.LAST_ENDPOINT))
+
+    def _ipc_path(self) -> Path | None:
+        """Where to meet, in a folder only the user can reach; None where every such path is too long for a socket."""
+        # a new path in each life: a worker of the last life, dying slowly, must not find this one
+        name = f"worker-{uuid.uuid4().hex[:8]}.sock"
+        if len(os.fsencode(self._folder / name)) <= _LONGEST_IPC_PATH:
+            return self._folder / name
+        if len(os.fsencode(Path(tempfile.gettempdir()) / "krita-drag-12345678" / name)) > _LONGEST_IPC_PATH:
+            return None
+        self._scratch = tempfile.mkdtemp(prefix="krita-drag-")  # 0700
+        return Path(self._scratch) / name
 
     def _start(self) -> None:
         settings = {**self._settings, "folder": str(self._folder), "parent": os.getpid()}

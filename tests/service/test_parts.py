@@ -6,6 +6,7 @@ import ast
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -177,3 +178,16 @@ def test_no_clock_that_can_jump_decides_anything() -> None:
                 assert node.attr in {"monotonic", "monotonic_ns", "sleep", "strftime", "gmtime"}, (
                     f"{path.name}: {node.attr}"
                 )
+
+
+def test_where_every_path_is_too_long_for_a_socket_the_worker_is_met_over_loopback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / ("long" * 30)
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    context = zmq.Context()
+    link = WorkerLink(context, folder, {"device": "cpu"})
+    assert link.socket.getsockopt_string(zmq.LAST_ENDPOINT).startswith("tcp://127.0.0.1:")
+    link.stop()
+    context.term()
