@@ -11,13 +11,11 @@ from typing import Any
 
 import pytest
 from desktop import PROGRAMS, Desktop
-from krita_session import KritaSession, Profile, template_profile
+from krita_session import KritaSession, Profile, Start, template_profile
 from PIL import Image
 from plugin_session import PluginSession, plugin_running
 
 from engine.models import ModelStore
-
-Start = Callable[..., KritaSession]
 
 
 def missing_programs() -> list[str]:

@@ -12,7 +12,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -234,3 +234,6 @@ def _build_template(folder: Path) -> Profile:
 
 def _decode(value: dict[str, Any]) -> Any:
     return base64.b64decode(value["base64"]) if set(value) == {"base64"} else value
+
+
+Start = Callable[..., KritaSession]  # starts one for a test, see conftest.py

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from conftest import Start
 from desktop import Desktop
-from krita_session import KritaError
+from krita_session import KritaError, Start
 from PIL import Image
 
 PAPER = (250, 240, 230)

@@ -6,8 +6,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from conftest import Start
-from krita_session import Profile
+from krita_session import Profile, Start
 
 from engine import krita_finder
 
