@@ -308,7 +308,7 @@ def test_closing_says_the_last_words_and_leaves(engine: SmallEngine, listener: L
     client.send(Undo(new_id(), SID))
     client.close()
     assert len(listener.heard) == before
-    assert not any(thread.name == "krita-drag client" for thread in threading.enumerate())
+    wait_until(lambda: not any(thread.name == "krita-drag client" for thread in threading.enumerate()))
 
 
 def test_cancelled_is_an_end_too(engine: SmallEngine, listener: Listener, tmp_path: Path) -> None:

@@ -35,8 +35,10 @@ install = _load()
 
 
 def run(*arguments: str, home: Path) -> subprocess.CompletedProcess[str]:
-    """Run the real file in a process of its own."""
-    env = {**os.environ, "KRITA_DRAG_HOME": str(home), "PYTHONIOENCODING": "utf-8"}
+    """Run the real file in a process of its own, for a user without Krita."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("XDG_")}
+    user = str(home.parent)
+    env.update(HOME=user, APPDATA=user, LOCALAPPDATA=user, KRITA_DRAG_HOME=str(home), PYTHONIOENCODING="utf-8")
     command = [sys.executable, str(ROOT / "install.py"), *arguments]
     return subprocess.run(
         command, capture_output=True, encoding="utf-8", env=env, stdin=subprocess.DEVNULL, check=False
