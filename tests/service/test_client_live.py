@@ -126,7 +126,8 @@ def test_a_gesture_is_followed_and_released(home: Path, artist: Artist) -> None:
             place = ((20.0, 20.0, 20.0 + seq / 4, 22.0),)
             artist.client.send(Live(gesture, sid, "move" if seq else "press", seq, place, preview_px=32))
             time.sleep(0.01)
-        artist.wait(lambda event: isinstance(event, Preview) and event.live_seq == 39)
+        # not that of the very last place: where a handle is close enough, there is nothing new to show
+        artist.wait(lambda event: isinstance(event, Preview) and (event.live_seq or 0) > 0)
         artist.client.send(Live(gesture, sid, "release", 40, place, preview_px=32))
         assert isinstance(artist.wait_end(gesture), Done)
         assert artist.ends(gesture) == 1
