@@ -43,6 +43,7 @@ class Job:
         preview_at: when the next preview may be drawn, monotonic seconds.
         kept_at: when it was written to the disk last, monotonic seconds.
         step_ms: duration of its latest step.
+        made_room: whether idle things were put away for it already.
     """
 
     message: Request
@@ -54,6 +55,7 @@ class Job:
     preview_at: float = 0.0
     kept_at: float = field(default_factory=time.monotonic)
     step_ms: float = 0.0
+    made_room: bool = False
 
 
 class HostedSession:

@@ -49,7 +49,11 @@ class MemoryLadder:
         Returns:
             What was done, or None when nothing is left to do.
         """
-        if self._put_idle_away(hosted):
+        job = hosted.job
+        # once for each request: what it loads itself is idle again after every failure, and would be put away for ever
+        if (job is None or not job.made_room) and self._put_idle_away(hosted):
+            if job is not None:
+                job.made_room = True
             return "idle sessions and models put away"
         if not hosted.frugal:
             hosted.frugal = True
