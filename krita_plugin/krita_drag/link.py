@@ -60,6 +60,7 @@ class EngineLink(QtCore.QObject):
         self._connection: Any = None  # the client's latest StateChanged
         self._failure: KritaDragError | None = None
         self._code = self._pairing = ""
+        self._closed = False
         self._process_said.connect(self._process_changed)
         self._client_said.connect(self._client_changed)
         self._loaded_said.connect(self._loading_done)
@@ -100,6 +101,8 @@ class EngineLink(QtCore.QObject):
     @guarded
     def _loading_done(self, failure: KritaDragError | None) -> None:
         self._loaded, self._loader, self._failure = failure is None, None, failure
+        if self._closed:
+            return
         if self._loaded:
             self._connect_to_wanted()
         self._tell()
@@ -125,7 +128,8 @@ class EngineLink(QtCore.QObject):
             self._client.shown(sid)
 
     def close(self) -> None:
-        """Leave; an engine that is ours ends with us. Waits a little, so that no thread outlives its listener."""
+        """Leave for good; an engine that is ours ends with us. Waits a little, so that no thread outlives its listener."""
+        self._closed = True
         if self._loader is not None:
             self._loader.join(0.5)
         self._disconnect(wait_s=0.5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,16 @@ def test_without_a_connection_requests_are_answered_all_the_same(link: EngineLin
     link.send(wire.ListModels(wire.new_id()))
     settle(lambda: bool(answers))
     assert isinstance(answers[0], wire.Error) and answers[0].hint
+
+
+def test_closing_while_parts_are_still_loaded_leaves_no_thread(home: Path, settle: Any) -> None:
+    link = EngineLink(home, "1.0")
+    before = threading.active_count()
+    link.open("")
+    link.close()
+    settle()
+    assert link._client is None
+    settle(lambda: threading.active_count() <= before)
 
 
 def test_a_python_without_pyzmq(link: EngineLink, settle: Any, monkeypatch: pytest.MonkeyPatch) -> None:
