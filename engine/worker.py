@@ -105,7 +105,7 @@ class Worker:
         elif do == "cancel":
             self._runner.cancel(hosted, envelope["id"])
         elif do == "previews":
-            hosted.previews_wanted = envelope["wanted"]
+            hosted.want_previews(envelope["wanted"])
         elif do == "suspend":
             hosted.suspend()
             if not hosted.unkept:

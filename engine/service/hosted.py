@@ -39,6 +39,7 @@ class Job:
         seq: number of its latest event.
         report: what it told last.
         idle: whether it waits for its client to move.
+        unseen: whether there is no preview of its latest state.
         preview_due: whether a preview is drawn at its next turn.
         preview_at: when the next preview may be drawn, monotonic seconds.
         kept_at: when it was written to the disk last, monotonic seconds.
@@ -51,6 +52,7 @@ class Job:
     seq: int = 0
     report: Report = field(default_factory=lambda: Report("queued"))
     idle: bool = False
+    unseen: bool = False
     preview_due: bool = False
     preview_at: float = 0.0
     kept_at: float = field(default_factory=time.monotonic)
@@ -192,6 +194,12 @@ class HostedSession:
     def runnable(self) -> bool:
         """Whether it has something to do now."""
         return bool(self.waiting) if self.job is None else not self.job.idle or self.job.preview_due
+
+    def want_previews(self, wanted: bool) -> None:
+        """Draw previews from now on, or no more; what came to rest undrawn is drawn now."""
+        self.previews_wanted = wanted
+        if self.job is not None and self.job.idle:
+            self.job.preview_due = wanted and self.job.unseen
 
     def add(self, message: Request) -> None:
         """Take a request, or a later message of a gesture."""

@@ -104,6 +104,8 @@ class Runner:
         job.idle = report is None
         if report is not None:
             self._tell_progress(hosted, job, report)
+        elif job.unseen:
+            job.preview_due = hosted.previews_wanted  # a pointer that rests: no later state will be drawn instead
 
     def _ended_before(self, hosted: HostedSession, job: Job) -> bool:
         """Answer again what was done already when the worker died before it could say so."""
@@ -121,8 +123,8 @@ class Runner:
     def _tell_progress(self, hosted: HostedSession, job: Job, report: Report) -> None:
         job.report, job.seq = report, job.seq + 1
         size_px = getattr(job.message, "preview_px", 0)
-        wanted = size_px > 0 and report.show is not None and hosted.previews_wanted
-        job.preview_due = wanted and time.monotonic() >= job.preview_at
+        job.unseen = size_px > 0 and report.show is not None
+        job.preview_due = job.unseen and hosted.previews_wanted and time.monotonic() >= job.preview_at
         event = Progress(
             re=job.message.id,
             seq=job.seq,
@@ -140,7 +142,7 @@ class Runner:
         self._event(hosted, job, "progress", event)
 
     def _draw_preview(self, hosted: HostedSession, job: Job) -> None:
-        job.preview_due = False
+        job.preview_due = job.unseen = False
         report, began = job.report, time.monotonic()
         assert report.show is not None
         patch = report.show(job.message.preview_px)  # type: ignore[attr-defined]

@@ -165,7 +165,10 @@ class Edit(QtCore.QObject):
     def gesture_released(self, changed: bool) -> None:
         """The gesture ended."""
         if self.session.stage is Stage.LIVE:
-            self.session.live_release(self.editor.pairs)
+            if frozenset(pair.key for pair in self.editor.pairs) == self.session.dragged:
+                self.session.live_release(self.editor.pairs)
+            else:
+                self.session.live_cancel()  # a click that pulled nothing has left no pair
         if changed:
             self._store_markers()
         self.changed.emit()
@@ -174,8 +177,8 @@ class Edit(QtCore.QObject):
     def cancel_gesture(self) -> bool:
         """Take a gesture back, with what the picture has followed of it; whether there was one."""
         was_held = self.editor.cancel()
-        if was_held and self.session.stage is Stage.LIVE:
-            self.session.stop()
+        if was_held:
+            self.session.live_cancel()
         return was_held
 
     @guarded
@@ -243,9 +246,6 @@ class Edit(QtCore.QObject):
         else:
             self.show_inverted = False
             self.session.drag(self.editor.pairs, drag_options(self._settings()), self._mask())
-
-    def _press_live(self) -> None:
-        self.session.live_press(self.editor.pairs, drag_options(self._settings()), self._mask())
 
     def _mask(self) -> bytes | None:
         """Return the selection inside what was sent; None if nothing is selected."""

@@ -128,7 +128,7 @@ class EngineLink(QtCore.QObject):
             self._client.shown(sid)
 
     def close(self) -> None:
-        """Leave for good; an engine that is ours ends with us. Waits a little: no thread should outlive its listener."""
+        """Leave for good; an engine that is ours ends with us. Waits a little: no thread is to outlive its listener."""
         self._closed = True
         if self._loader is not None:
             self._loader.join(0.5)

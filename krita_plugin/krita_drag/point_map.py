@@ -29,6 +29,11 @@ class PointMap:
         self._pairs: tuple[Pair, ...] = ()
         self._handles: dict[int, Point] = {}
 
+    @property
+    def keys(self) -> frozenset[int]:
+        """Keys of the pairs of the latest drag."""
+        return frozenset(pair.key for pair in self._pairs)
+
     def begin(self, pairs: Sequence[Pair]) -> Points:
         """Take the pairs of a new drag and return the engine's points.
 

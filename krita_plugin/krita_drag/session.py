@@ -65,6 +65,11 @@ class EditSession:
         return self._map.box
 
     @property
+    def dragged(self) -> frozenset[int]:
+        """Keys of the pairs that the engine was given with the latest drag or press."""
+        return self._map.keys
+
+    @property
     def tracked(self) -> dict[int, Point]:
         """Key of pair -> where its handle is in the state shown, document pixels."""
         return self._map.tracked
@@ -121,6 +126,12 @@ class EditSession:
     def live_release(self, pairs: Sequence[Pair]) -> None:
         """End the gesture; the engine polishes and answers."""
         self._continue_gesture("release", pairs)
+
+    def live_cancel(self) -> None:
+        """Take the gesture back, with what the picture has followed of it."""
+        if self.stage is Stage.LIVE:
+            self._wanted_state = self.shown.undos
+            self.stop()
 
     def stop(self) -> None:
         """Stop what is going on; a drag keeps the state it has reached."""
@@ -224,8 +235,7 @@ class EditSession:
             self.stage = Stage.READY
             if stage is not Stage.PREPARING:
                 self._take_state(event)
-            if stage is Stage.STEPPING:
-                self._step_towards()
+            self._step_towards()
 
     def _cancelled(self, event: wire.Cancelled) -> None:
         stage, self._job = self.stage, None
@@ -238,6 +248,7 @@ class EditSession:
             self._begin(Stage.STEPPING, wire.Render(id=wire.new_id(), sid=self.sid), keep_notes=True)
         else:
             self._take_state(event)
+            self._step_towards()
 
     def _failed(self, failure: KritaDragError) -> None:
         stage, self._job, self._after_open, self._wanted_state = self.stage, None, None, None

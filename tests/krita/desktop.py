@@ -88,6 +88,18 @@ class Desktop:
         words += ["sleep", 0.05, "mouseup", button]
         self.xdotool(*words, *(word for name in modifiers for word in ("keyup", name)))
 
+    def press(self, xy: Sequence[float], button: int = 1) -> None:
+        """Press at a point of the screen, and hold."""
+        self.xdotool("mousemove", *_pixel(xy), "sleep", 0.05, "mousedown", button)
+
+    def move(self, path: Iterable[Sequence[float]], pause_s: float = 0.02) -> None:
+        """Move the pointer through points of the screen, with whatever is held."""
+        self.xdotool(*(word for point in path for word in ("mousemove", *_pixel(point), "sleep", pause_s)))
+
+    def release(self, button: int = 1) -> None:
+        """Let go where the pointer is."""
+        self.xdotool("mouseup", button)
+
     def key(self, *names: str) -> None:
         """Press and release keys, by their X names, such as `ctrl+z` or `Escape`."""
         self.xdotool("key", "--delay", 30, *names)

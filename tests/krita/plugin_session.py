@@ -7,11 +7,15 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from desktop import Desktop
 from krita_session import KritaSession, Profile
+from numpy.typing import NDArray
+from PIL import Image
 
 from engine import krita_finder
 
@@ -22,6 +26,7 @@ if str(SOURCE) not in sys.path:
 from installing import kritarc, plugin  # noqa: E402
 
 Point = tuple[float, float]
+Box = tuple[float, float, float, float]
 
 # Runs in Krita once: short ways to what the tests look at.
 _SCOPE = """
@@ -133,13 +138,44 @@ class PluginSession:
             time.sleep(0.15)
             place, before = self.run("on_screen(button(text))", text=text), place
         x, y, width, height = place
-        self.desktop.click((x + width / 2, y + height / 2))
+        # of a switch, only the box and the text take a click
+        middle = (
+            height / 2
+            if self.run(
+                "button(text).isCheckable() and button(text).metaObject().className() == 'QCheckBox'", text=text
+            )
+            else width / 2
+        )
+        self.desktop.click((x + middle, y + height / 2))
 
     def pull(self, handle: Point, target: Point, steps: int = 8, modifiers: Sequence[str] = ()) -> None:
         """Press on the picture and pull, as far as whole pixels of the screen allow; document pixels."""
         (x0, y0), (x1, y1) = self.run("to_screen(points)", points=[handle, target])
         way = [(x0 + (x1 - x0) * i / steps, y0 + (y1 - y0) * i / steps) for i in range(steps + 1)]
         self.desktop.drag(way, modifiers=modifiers)
+
+    def hold(self, *way: Point) -> None:
+        """Press on the picture at the first of these places, pull to the others, and keep holding; document pixels."""
+        self.desktop.press(self.run("to_screen(points)", points=way[:1])[0])
+        self.move_on(*way)
+
+    def move_on(self, *way: Point, steps: int = 8) -> None:
+        """Pull what is held through these places, document pixels."""
+        places = self.run("to_screen(points)", points=way)
+        smooth = [
+            (x0 + (x1 - x0) * i / steps, y0 + (y1 - y0) * i / steps)
+            for (x0, y0), (x1, y1) in pairwise(places)
+            for i in range(1, steps + 1)
+        ]
+        self.desktop.move(smooth or places)
+
+    def screen(self, box: Box) -> NDArray[np.int64]:
+        """Return what the screen shows of a part (x0, y0, x1, y1) of the document, (height, width, RGB)."""
+        (x0, y0), (x1, y1) = self.run("to_screen(points)", points=[box[:2], box[2:]])
+        path = self.krita.folder / "part.png"
+        self.desktop.screenshot(path, [round(value) for value in (x0, y0, x1 - x0, y1 - y0)])
+        with Image.open(path) as picture:
+            return np.asarray(picture.convert("RGB")).astype(int)
 
     def prepare(self, steps: int = 20) -> None:
         """Press Prepare and wait for its end.

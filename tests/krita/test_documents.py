@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from desktop import Desktop
 from krita_session import Profile
+from numpy.typing import NDArray
 from plugin_session import PluginSession, plugin_running
 
 SRGB = "sRGB-elle-V2-srgbtrc.icc"
+WHOLE = (0, 0, 512, 512)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +41,7 @@ def open_new(krita: PluginSession) -> Iterator[Callable[..., None]]:
             height=height,
             model=model,
             depth=depth,
-            profile=SRGB,
+            profile=profile,
         )
         krita.until("docker._edit is not None and docker._edit.document.krita == k.activeDocument()")
 
@@ -119,29 +122,86 @@ def test_a_huge_canvas(krita: PluginSession, open_new: Callable[..., None]) -> N
     assert "Select the part" in refusal(krita)
 
 
-def test_a_sixteen_bit_document_keeps_its_depth(
-    krita: PluginSession, open_new: Callable[..., None], photo: Path
-) -> None:
-    krita.run("doc = k.openDocument(path); k.activeWindow().addView(doc)", path=str(photo))
+def open_photo(krita: PluginSession, path: Path, *space: str) -> None:
+    """Open a picture and convert it to colour model, depth and profile."""
+    krita.run("doc = k.openDocument(path); k.activeWindow().addView(doc)", path=str(path))
     krita.until("docker._edit is not None and docker._edit.document.krita == k.activeDocument()")
-    krita.run("answer = doc.setColorSpace('RGBA', 'U16', profile); doc.waitForDone()", profile=SRGB)
+    assert krita.run("answer = doc.setColorSpace(*space); doc.waitForDone()", space=list(space))
     krita.settle()
-    before = krita.pixels("Background", (0, 0, 512, 512))
-    assert len(before) == 512 * 512 * 8
+
+
+def drag_the_mouth(krita: PluginSession) -> str:
+    """Prepare, pull the corner of the mouth, drag and apply with the mouse; return the new layer's name."""
     krita.prepare(steps=6)
     krita.view(2)
     krita.until("edit().editing and docker._overlay is not None and docker._overlay.editing")
     krita.pull((209.0, 144.0), (203.0, 138.0))
     krita.until("len(edit().editor.pairs) == 1")
     krita.drag()
-    name = krita.apply()
-    assert krita.run("[layer(name).colorDepth(), layer(name).colorProfile()]", name=name) == ["U16", SRGB]
-    assert krita.pixels("Background", (0, 0, 512, 512)) == before
-    result = np.frombuffer(krita.pixels(name, (0, 0, 512, 512)), np.uint16).reshape(512, 512, 4)
-    shown = krita.run("k.activeDocument().pixelData(0, 0, 512, 512)")
-    shown = np.frombuffer(shown, np.uint16).reshape(512, 512, 4)
-    source = np.frombuffer(before, np.uint16).reshape(512, 512, 4)
-    assert result[..., 3].max() == 65535
-    assert np.array_equal(shown[result[..., 3] == 0], source[result[..., 3] == 0])
-    opaque = result[..., 3] == 65535
-    assert np.abs(shown[opaque].astype(int) - source[opaque]).mean() < 65535 / 8, "colours went astray"
+    return krita.apply()
+
+
+def seen(krita: PluginSession) -> NDArray[np.int64]:
+    """Return the document as a screen shows it, (height, width, BGR)."""
+    picture = (
+        "image = k.activeDocument().projection(0, 0, 512, 512)\n"
+        "answer = image.constBits().asstring(image.sizeInBytes())"
+    )
+    return np.frombuffer(krita.run(picture), np.uint8).reshape(512, 512, 4)[..., :3].astype(int)
+
+
+def what_the_engine_drew(krita: PluginSession) -> NDArray[np.int64]:
+    """Return the latest state that the engine sent, (height, width, BGR), black around it."""
+    (x, y, w, h), data = krita.run(
+        "p = edit().session.shown.patch; answer = [[p.box.x, p.box.y, p.box.w, p.box.h], bytes(p.bgra)]"
+    )
+    drawn = np.zeros((512, 512, 3), int)
+    drawn[y : y + h, x : x + w] = np.frombuffer(data, np.uint8).reshape(h, w, 4)[..., :3]
+    return drawn
+
+
+def raw(data: bytes, channels: int, kind: type) -> NDArray[Any]:
+    return np.frombuffer(data, kind).reshape(512, 512, channels)
+
+
+@pytest.mark.parametrize(
+    ("space", "channels", "kind", "astray", "note"),
+    [
+        (("RGBA", "U16", SRGB), 4, np.uint16, 0.01, "8 bits a channel"),
+        (("CMYKA", "U8", "Chemical proof.icc"), 5, np.uint8, 8, "(CMYKA) are converted to RGB and back"),
+    ],
+    ids=["16 bit", "CMYK"],
+)
+def test_the_result_has_the_colours_of_the_document(
+    space: tuple[str, str, str],
+    channels: int,
+    kind: type,
+    astray: float,
+    note: str,
+    krita: PluginSession,
+    open_new: Callable[..., None],
+    photo: Path,
+) -> None:
+    open_photo(krita, photo, *space)
+    space_there = krita.run("[doc.colorModel(), doc.colorDepth(), doc.colorProfile()]")
+    before, photo_seen = krita.pixels("Background", WHOLE), seen(krita)
+    assert len(before) == 512 * 512 * channels * kind(0).itemsize
+    krita.run("said = []; docker._desk.changed.connect(lambda: said.append(docker.view().message))")
+    name = drag_the_mouth(krita)
+    assert krita.run("any(m is not None and note in m.text for m in said)", note=note)
+    assert (
+        krita.run("n = layer(name); answer = [n.colorModel(), n.colorDepth(), n.colorProfile()]", name=name)
+        == space_there
+    )
+    assert krita.pixels("Background", WHOLE) == before
+    alpha = raw(krita.pixels(name, WHOLE), channels, kind)[..., -1]
+    shown = raw(krita.run("k.activeDocument().pixelData(0, 0, 512, 512)"), channels, kind)
+    outside, inside = alpha == 0, alpha == np.iinfo(kind).max
+    assert np.array_equal(shown[outside], raw(before, channels, kind)[outside])
+    changed = np.abs(seen(krita) - photo_seen).max(axis=-1)
+    assert np.abs(seen(krita) - what_the_engine_drew(krita))[inside].mean() < astray
+    assert changed[130:160, 195:245].max() > 30, "the corner of the mouth did not move"
+    krita.run("k.action('edit_undo').trigger()")
+    krita.until("[n.name() for n in layers()] == ['Background', 'Drag markers']")
+    krita.settle()
+    assert krita.run("k.activeDocument().pixelData(0, 0, 512, 512)") == before

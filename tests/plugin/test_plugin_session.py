@@ -178,6 +178,28 @@ def test_a_live_gesture_is_one_request(engine: Engine) -> None:
     assert session.stage is Stage.READY and session.tracked == {1: Point(103, 52)}
 
 
+@pytest.mark.parametrize("end", [wire.Cancelled, wire.Done], ids=["stopped", "it was faster"])
+def test_a_live_gesture_taken_back_is_undone(engine: Engine, end: type) -> None:
+    session = engine.dragged().session
+    session.live_press([PULL, HOLD], DragOptions())
+    session.live_cancel()
+    assert engine.last(wire.Cancel).re == engine.last(wire.Live).id
+    engine.answer(end, undos=2, redos=0, rect=(1, 0, 2, 2), patch=PIXELS)
+    assert engine.last(wire.Undo).sid == session.sid and session.stage is Stage.STEPPING
+    engine.state(1, 1)
+    assert session.stage is Stage.READY and session.shown.undos == 1
+
+
+def test_a_live_gesture_that_moved_nothing_leaves_nothing_to_undo(engine: Engine) -> None:
+    session = engine.prepared().session
+    session.live_press([PULL], DragOptions())
+    session.live_cancel()
+    engine.answer(wire.Cancelled, undos=0, redos=0)
+    engine.state(0)  # of the render that asks for the picture
+    assert session.stage is Stage.READY
+    assert not any(isinstance(message, wire.Undo) for message in engine.sent)
+
+
 def test_the_scrubber_steps_until_the_state_is_there(engine: Engine) -> None:
     engine.dragged()
     engine.session.shown.undos = 3
