@@ -13,7 +13,7 @@ from torch import Tensor
 from engine.align import Crop, identity_crop
 from engine.drag import DEFAULT_SOLVER, DEFAULT_STEPS, DragPoints, DragStep, LiveDrag, drag
 from engine.images import Picture, to_uint8
-from engine.inversion import DEFAULT_PRESET, InversionStep, drive, find_crop, inverting
+from engine.inversion import DEFAULT_PRESET, InversionStep, Snapshot, drive, find_crop, inverting
 from engine.models import Model, ModelStore
 from engine.points import Pair, check_pairs
 from engine.rendering import Patch, Region, Renderer, render
@@ -122,6 +122,7 @@ class Session:
         steps: int | None = None,
         selection: NDArray[np.float32] | None = None,
         crop: Crop | None = None,
+        resumed: Snapshot | None = None,
     ) -> Generator[InversionStep, bool | None, Session]:
         """As `from_photo`, one step each time one is asked for; sending False ends it with the best so far.
 
@@ -134,6 +135,7 @@ class Session:
             steps: of the inversion; None for the preset's own number.
             selection: what the user works on, (H, W) in [0, 1]: which face is meant, or where the model is to look.
             crop: the square, if it was placed by hand; None to find it.
+            resumed: what a step told in another process, to go on from; needs the crop of then.
 
         Raises:
             BadPoints: the model will not see one of the pairs.
@@ -144,7 +146,7 @@ class Session:
             crop, notes = find_crop(picture, model, store, selection=selection, pairs=pairs)
         if pairs:
             _to_model(pairs, picture, crop)
-        inversion = yield from inverting(picture, model, crop, preset=preset, steps=steps)
+        inversion = yield from inverting(picture, model, crop, preset=preset, steps=steps, resumed=resumed)
         notes = (*picture.notes, *notes, *inversion.notes)
         return cls(inversion.model(model), picture, crop, inversion.w_plus, generated=False, notes=notes)
 

@@ -7,10 +7,25 @@ import time
 from typing import Any
 
 import numpy as np
+import safetensors.numpy
 from krita_drag.client import Client
 from krita_drag.connection import Connection, read_connection
 from krita_drag.keys import KeyPair, load_or_create
-from krita_drag.wire.messages import Cancel, Drag, Open, Pong, Preview, Progress, Render, Request, is_terminal, new_id
+from krita_drag.wire.messages import (
+    Cancel,
+    Drag,
+    Frame,
+    Invert,
+    Open,
+    Pong,
+    Preview,
+    Progress,
+    Render,
+    Request,
+    Save,
+    is_terminal,
+    new_id,
+)
 from numpy.typing import NDArray
 
 from benchmarks.service.running_engine import PATIENCE_S, wait_for
@@ -96,8 +111,7 @@ class Artist:
 
     def steps(self, request: str) -> list[int]:
         """Numbers of the steps that were told, in order."""
-        told = [event for event in self.events[request] if isinstance(event, Progress) and event.phase == "dragging"]
-        return [event.step for event in told]
+        return [event.step for event in self.told(request)]
 
     def ask(self, request: Request, wait_s: float = PATIENCE_S) -> Any:
         """Send a request and wait for its end."""
@@ -113,6 +127,31 @@ class Artist:
     def begin_drag(self, sid: str, preview_px: int = 0) -> str:
         """Begin a drag that ends by itself; returns the request."""
         return self.say(Drag(id=new_id(), sid=sid, points=PAIR, solver=SOLVER, preview_px=preview_px))
+
+    def open_photo(self, seed: int, side_px: int = 96) -> str:
+        """Open a picture that no model has made; returns the session."""
+        sid, pixels = new_id(), np.random.default_rng(seed).integers(0, 255, (side_px, side_px, 4), np.uint8)
+        pixels[..., 3] = 255
+        image = Frame("u1", pixels.shape, pixels.tobytes())
+        done = self.ask(Open(id=new_id(), sid=sid, model=NAME, image=image))
+        assert done is not None and done.type == "done", done
+        return sid
+
+    def begin_search(self, sid: str, steps: int) -> str:
+        """Begin to look for a photo, with all stages; returns the request."""
+        return self.say(Invert(id=new_id(), sid=sid, preset="best", steps=steps))
+
+    def told(self, request: str) -> list[Progress]:
+        """Progress of a drag or a search, in order."""
+        phases = {"projecting", "tuning", "dragging"}
+        return [event for event in self.events[request] if isinstance(event, Progress) and event.phase in phases]
+
+    def found(self, sid: str) -> dict[str, Any]:
+        """What a search has found: latent and offsets of weights, by name."""
+        saved = self.ask(Save(id=new_id(), sid=sid))
+        assert saved is not None and saved.type == "done", saved
+        tensors = safetensors.numpy.load(bytes(saved.session.data))
+        return {name: tensor for name, tensor in tensors.items() if name == "state.0" or name.startswith("delta.")}
 
     def cancel(self, request: str, sid: str) -> None:
         """Stop a request."""

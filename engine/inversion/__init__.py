@@ -3,6 +3,7 @@
 from engine.inversion.frame import crop_from_corners, find_crop
 from engine.inversion.invert import Inversion, drive, invert, inverting
 from engine.inversion.presets import DEFAULT_PRESET, PRESETS, Preset, find_preset
+from engine.inversion.snapshot import Snapshot
 from engine.inversion.steps import InversionStep
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "Inversion",
     "InversionStep",
     "Preset",
+    "Snapshot",
     "crop_from_corners",
     "drive",
     "find_crop",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 import torch
 
@@ -20,25 +21,36 @@ class Forecast:
     Args:
         generator: the model.
         preset: the work.
+        timings: those of another process, instead of measuring.
+        done: steps that were made there.
+
+    Attributes:
+        timings: (side, seconds of one pass to its block), whole renderings included.
     """
 
-    def __init__(self, generator: Generator, preset: Preset) -> None:
-        full = _seconds(generator, generator.resolution)
-        low = _seconds(generator, project.READOUT_PX)
+    def __init__(
+        self, generator: Generator, preset: Preset, timings: Sequence[Sequence[float]] | None = None, done: int = 0
+    ) -> None:
+        if timings is None:
+            sides = {generator.resolution, project.READOUT_PX, *(px for px, _ in preset.tuning)}
+            timings = [(px, _seconds(generator, px)) for px in sorted(sides)]
+        self.timings = timings
+        seconds = {int(px): value for px, value in timings}
+        full, low = seconds[generator.resolution], seconds[project.READOUT_PX]
         often = 1 / project.EXACT_EVERY
         latent = (1 + BACKWARD) * low + often * ((1 + BACKWARD) * (full - low) + low)
         self._costs = [latent] * preset.latent
         for px, steps in preset.tuning:
-            forward = low if px == project.READOUT_PX else _seconds(generator, px)
+            forward = seconds[px]
             self._costs += [(1 + BACKWARD) * forward + (full + forward) / tuning.EXACT_EVERY] * steps
-        self._began = time.perf_counter()
+        self._first, self._began = done, time.perf_counter()
 
     def seconds_left(self, done: int) -> float:
         """Estimate what follows after `done` steps."""
         left = sum(self._costs[done:])
-        if done < TRUSTED_STEPS:
+        if done - self._first < TRUSTED_STEPS:
             return left
-        return left * (time.perf_counter() - self._began) / sum(self._costs[:done])
+        return left * (time.perf_counter() - self._began) / sum(self._costs[self._first : done])
 
 
 @torch.no_grad()

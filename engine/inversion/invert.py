@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -16,14 +15,12 @@ from torch import Tensor
 from engine.align import Crop
 from engine.device import memory_guard
 from engine.images import Picture, to_tensor
-from engine.inversion.forecast import Forecast
-from engine.inversion.losses import PyramidLoss, face_weight
-from engine.inversion.presets import DEFAULT_PRESET, Preset, find_preset
-from engine.inversion.project import Projection
-from engine.inversion.start import StartEncoder
+from engine.inversion.losses import face_weight
+from engine.inversion.presets import DEFAULT_PRESET, find_preset
+from engine.inversion.search import Search
+from engine.inversion.snapshot import Snapshot
 from engine.inversion.steps import InversionStep
 from engine.inversion.tuned import tuned_model
-from engine.inversion.tuning import PivotalTuning
 from engine.models import Model
 
 
@@ -77,7 +74,13 @@ def invert(
 
 @torch.enable_grad()
 def inverting(
-    picture: Picture, model: Model, crop: Crop, *, preset: str = DEFAULT_PRESET, steps: int | None = None
+    picture: Picture,
+    model: Model,
+    crop: Crop,
+    *,
+    preset: str = DEFAULT_PRESET,
+    steps: int | None = None,
+    resumed: Snapshot | None = None,
 ) -> Generator[InversionStep, bool | None, Inversion]:
     """As `invert`, one step each time one is asked for; sending False ends it with the best so far.
 
@@ -87,9 +90,10 @@ def inverting(
         crop: the square.
         preset: key of `engine.inversion.presets.PRESETS`.
         steps: share these out over the preset's stages instead of its own number.
+        resumed: what a step of the same inversion, with the same arguments, told in another process: goes on there.
 
     Yields:
-        The state after every step.
+        The state at every step.
 
     Returns:
         What was found.
@@ -101,40 +105,16 @@ def inverting(
     """
     plan = find_preset(preset, steps)
     began = time.perf_counter()
-    best: InversionStep | None = None
-    done = 0
     with memory_guard(model.generator.w_mean.device):
-        target, weight = _what_is_seen(picture, model, crop)
-        forecast = Forecast(model.generator, plan)
-        for step in _search(model, target, weight, plan):
-            done = step.step
-            if not math.isfinite(step.loss):
+        search = Search(model, *_what_is_seen(picture, model, crop), plan, resumed)
+        for step in search.run():
+            told = replace(step, seconds_left=search.forecast.seconds_left(step.step), snapshot=search.snapshot)
+            if (yield told) is False:
                 break
-            if step.exact and (best is None or step.loss < best.loss):
-                best = step
-            if (yield replace(step, seconds_left=forecast.seconds_left(done))) is False:
-                break
+    best = search.best
     if best is None:
         raise InversionFailed("No latent was found that draws this picture.", "Try another picture or model.")
-    deltas = {name: delta.half() for name, delta in best.deltas.items()}
-    return Inversion(best.w_plus, crop, best.loss, done, time.perf_counter() - began, deltas)
-
-
-def _search(model: Model, target: Tensor, weight: Tensor, plan: Preset) -> Iterator[InversionStep]:
-    """Move the latent, then tune the weights around the best latent found."""
-    loss = PyramidLoss(target, weight)
-    encoder = StartEncoder.load(model.path, model.generator)
-    start = None if encoder is None else encoder(target, weight)
-    pivot: InversionStep | None = None
-    for step in Projection(model.generator, loss).run(plan.latent, plan.steps, start):
-        if step.exact and (pivot is None or step.loss < pivot.loss):
-            pivot = step
-        yield step
-    assert pivot is not None
-    tuning, done = PivotalTuning(model.generator, pivot.w_plus, loss), plan.latent
-    for px, steps in plan.tuning:
-        yield from tuning.run(px, range(done + 1, done + steps + 1), plan.steps)
-        done += steps
+    return Inversion(best.w_plus, crop, best.loss, search.done, time.perf_counter() - began, best.deltas)
 
 
 def _what_is_seen(picture: Picture, model: Model, crop: Crop) -> tuple[Tensor, Tensor]:

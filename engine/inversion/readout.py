@@ -7,6 +7,8 @@ gradient with respect to the latent rows below agrees with that of the whole net
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -35,6 +37,18 @@ class LocalReadout:
         weights = torch.linalg.solve(gram, a @ b.T).T  # (3 * k * k, C + 1)
         self._weight, self._bias = weights[:, :-1, None, None].contiguous(), weights[:, -1].contiguous()
         self._remainder = picture - F.conv2d(features, self._weight, self._bias)
+
+    def state(self) -> dict[str, Tensor]:
+        """Return what `from_state` makes the same map of."""
+        return {"weight": self._weight, "bias": self._bias, "remainder": self._remainder}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Tensor], enlargement: int = 1) -> LocalReadout:
+        """Return a map that was fitted in another process."""
+        readout = cls.__new__(cls)
+        readout._enlargement = enlargement
+        readout._weight, readout._bias, readout._remainder = (state[name] for name in ("weight", "bias", "remainder"))
+        return readout
 
     def __call__(self, features: Tensor, remainder_share: Tensor | float = 1.0) -> Tensor:
         """Estimate the picture of a latent nearby.

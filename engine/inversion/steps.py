@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 import torch.nn.functional as F
 from torch import Tensor
+
+from engine.inversion.snapshot import Snapshot
 
 PREVIEW_PX = 256
 
@@ -28,6 +30,7 @@ class InversionStep:
         deltas: offsets of weights by name, at exact steps of a tuning.
         preview: small picture of this state, (1, 3, r, r) in [-1, 1], estimated as the loss is.
         seconds_left: estimate for what follows.
+        snapshot: tells where the search is, to go on from in another process; only before its next step is asked for.
     """
 
     stage: Stage
@@ -39,6 +42,7 @@ class InversionStep:
     deltas: Mapping[str, Tensor] = field(default_factory=dict)
     preview: Tensor | None = None
     seconds_left: float = 0.0
+    snapshot: Callable[[], Snapshot] | None = None
 
 
 def preview(picture: Tensor) -> Tensor:

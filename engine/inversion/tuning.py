@@ -8,7 +8,7 @@ to that block move. Every so often the tuned features at another latent are held
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from engine.inversion.losses import PyramidLoss
 from engine.inversion.readout import LocalReadout
 from engine.inversion.schedule import decay
+from engine.inversion.snapshot import Tensors, adam_state, prefixed, set_adam_state, under
 from engine.inversion.steps import InversionStep, preview
 from engine.inversion.tuned import tunable, with_weights
 from engine.latent import Whitening
@@ -43,55 +44,100 @@ class PivotalTuning:
         self._base, self._w_plus, self._loss = generator, w_plus, loss
         self._whitening = Whitening(generator)
         self._weights: dict[str, nn.Parameter] = {}
+        self._rates: dict[str, float] = {}
+        self._optimiser: torch.optim.Adam | None = None
+        self._readout: LocalReadout | None = None
         self._random = torch.Generator().manual_seed(LOCALITY_SEED)
+        self._kept: Mapping[str, Tensor] = {}  # of another process
 
-    def run(self, px: int, numbers: range, total: int) -> Iterator[InversionStep]:
+    def run(self, px: int, numbers: range, total: int, made: int = 0) -> Iterator[InversionStep]:
         """Yield the states from the untuned one on; the first, every 15th and the last are exact.
 
         Args:
             px: side of the features that are read; what the generator has below it where it has no such block.
             numbers: of the steps.
             total: steps of the whole inversion.
+            made: how many of them were made already, by the process whose state was loaded.
         """
-        if not len(numbers):
+        if made >= len(numbers):
             return
         block_px = max((size for size in self._base.feature_resolutions if size <= px), default=px)
-        cheap = block_px < self._base.resolution
-        base = tunable(self._base, block_px)
-        for name in base.keys() - self._weights.keys():
-            self._weights[name] = nn.Parameter(base[name].detach().clone())
+        for name, weight in tunable(self._base, block_px).items():
+            if name not in self._weights:
+                self._weights[name] = nn.Parameter(weight.detach().clone())
         tuned = with_weights(self._base, self._weights)
-        optimiser = _optimiser(self._weights)
-        rates = [group["lr"] for group in optimiser.param_groups]
-        readout: LocalReadout | None = None
-        for i, number in enumerate(numbers):
-            exact = not cheap or i % EXACT_EVERY == 0 or i == len(numbers) - 1
-            if cheap and exact:
-                with torch.no_grad():
-                    rendering, features = tuned.synthesis(self._w_plus), tuned.features(self._w_plus, block_px)
-                    readout = LocalReadout(features, rendering)
-                yield self._step(number, total, float(self._loss(rendering)), exact, rendering)
-            if readout is None:
-                picture = tuned.synthesis(self._w_plus)
-            else:
-                picture = readout(tuned.features(self._w_plus, block_px))
-            loss = self._loss(picture)
-            if not (cheap and exact):
-                yield self._step(number, total, float(loss.detach()), exact, picture)
-            if i % LOCALITY_EVERY == 0:
-                loss = loss + LOCALITY_WEIGHT * self._locality(tuned, block_px)
-            optimiser.zero_grad()
-            loss.backward()
-            for group, rate in zip(optimiser.param_groups, rates, strict=True):
-                group["lr"] = rate * min(1.0, (i + 1) / WARM_UP_STEPS) * decay(i / len(numbers))
-            optimiser.step()
+        self._begin(resumed=made > 0)
+        for i in range(made, len(numbers)):
+            exact = i % EXACT_EVERY == 0 or i == len(numbers) - 1
+            yield self._step(tuned, block_px, (i, len(numbers)), (numbers[i], total), exact)
 
-    def _step(self, number: int, total: int, loss: float, exact: bool, picture: Tensor) -> InversionStep:
+    def state(self) -> Tensors:
+        """Return what `load_state` goes on from; only between two steps."""
+        assert self._optimiser is not None
+        state = prefixed("weight/", {name: weight.detach() for name, weight in self._weights.items()})
+        state |= prefixed("adam/", adam_state(self._optimiser, self._weights))
+        state |= {f"rate/{name}": torch.tensor(rate, dtype=torch.float64) for name, rate in self._rates.items()}
+        if self._readout is not None:
+            state |= prefixed("readout/", self._readout.state())
+        return state | {"random": self._random.get_state()}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Go on where another process was; tell `run` how many of its steps were made."""
+        weights = under("weight/", state)
+        self._weights = {name: nn.Parameter(weight.to(self._w_plus)) for name, weight in weights.items()}
+        self._random.set_state(state["random"])
+        self._kept = state
+
+    def _begin(self, *, resumed: bool) -> None:
+        """Prepare the optimiser: steps relative to the size of every tensor, as kernels differ a hundredfold."""
+        if resumed:
+            self._rates = {name: float(rate) for name, rate in under("rate/", self._kept).items()}
+            readout = {name: tensor.to(self._w_plus) for name, tensor in under("readout/", self._kept).items()}
+            self._readout = LocalReadout.from_state(readout) if readout else None
+        else:
+            sizes = {name: float(weight.detach().square().mean().sqrt()) for name, weight in self._weights.items()}
+            self._rates = {name: LEARNING_RATE * max(size, 1e-6) for name, size in sizes.items()}
+            self._readout = None
+        groups = [{"params": [self._weights[name]], "lr": rate} for name, rate in self._rates.items()]
+        self._optimiser = torch.optim.Adam(groups, betas=(0.9, 0.99))
+        if resumed:
+            set_adam_state(self._optimiser, self._weights, under("adam/", self._kept))
+        self._kept = {}
+
+    def _step(
+        self, tuned: Generator, px: int, place: tuple[int, int], number_of: tuple[int, int], exact: bool
+    ) -> InversionStep:
+        """Move the weights by one step of Adam; returns the state before."""
+        (i, steps), optimiser = place, self._optimiser
+        assert optimiser is not None
+        shown = None
+        if px < self._base.resolution:
+            if exact:
+                with torch.no_grad():
+                    shown, features = tuned.synthesis(self._w_plus), tuned.features(self._w_plus, px)
+                    self._readout = LocalReadout(features, shown)
+            assert self._readout is not None
+            picture = self._readout(tuned.features(self._w_plus, px))
+        else:
+            exact, picture = True, tuned.synthesis(self._w_plus)
+        loss = self._loss(picture)
+        value = float((loss if shown is None else self._loss(shown)).detach())
+        event = self._event(number_of, value, exact, picture if shown is None else shown)
+        if i % LOCALITY_EVERY == 0:
+            loss = loss + LOCALITY_WEIGHT * self._locality(tuned, px)
+        optimiser.zero_grad()
+        loss.backward()
+        for group, rate in zip(optimiser.param_groups, self._rates.values(), strict=True):
+            group["lr"] = rate * min(1.0, (i + 1) / WARM_UP_STEPS) * decay(i / steps)
+        optimiser.step()
+        return event
+
+    def _event(self, number_of: tuple[int, int], loss: float, exact: bool, picture: Tensor) -> InversionStep:
         deltas: dict[str, Tensor] = {}
         if exact:
             base = dict(self._base.named_parameters())
             deltas = {name: weight.detach() - base[name].detach() for name, weight in self._weights.items()}
-        return InversionStep("tuning", number, total, loss, exact, self._w_plus, deltas, preview(picture))
+        return InversionStep("tuning", *number_of, loss, exact, self._w_plus, deltas, preview(picture))
 
     def _locality(self, tuned: Generator, px: int) -> Tensor:
         """Mean squared change of the features at a random latent, relative to their variance; a scalar."""
@@ -100,12 +146,3 @@ class PivotalTuning:
             w_plus = self._w_plus.lerp(self._whitening.to_w(v), LOCALITY_SHARE)
             before = self._base.features(w_plus, px)
         return (tuned.features(w_plus, px) - before).square().mean() / before.var()
-
-
-def _optimiser(weights: dict[str, nn.Parameter]) -> torch.optim.Adam:
-    """Adam with steps relative to the size of every tensor: kernels of one network differ a hundredfold."""
-    groups = [
-        {"params": [weight], "lr": LEARNING_RATE * max(float(weight.detach().square().mean().sqrt()), 1e-6)}
-        for weight in weights.values()
-    ]
-    return torch.optim.Adam(groups, betas=(0.9, 0.99))

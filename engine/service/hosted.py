@@ -6,58 +6,27 @@ import contextlib
 import logging
 import time
 from collections import deque
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from krita_drag.wire.errors import NoSession
 from krita_drag.wire.messages import Live, Open, Request, Restore
 
-from engine.drag import DragStep
 from engine.models import Model
 from engine.service.exchange import from_frame
+from engine.service.job import CHECKPOINT_EVERY_S, Job
 from engine.service.keeping import Ended, Keeper, Progress
 from engine.service.model_cache import ModelCache
 from engine.service.pixels import to_picture
-from engine.service.reports import Report, Steps
+from engine.service.reports import Report, Stopped
+from engine.service.search_file import KeptSearch
 from engine.session import Session
 
 _log = logging.getLogger(__name__)
 
-CHECKPOINT_EVERY_S = 0.5
+CHECKPOINT_SHARE = 0.1  # of the time that writing checkpoints may take: those with tuned weights can be large
 MAX_STATES = 64  # that undo can go through
 SEQ_LEAP = 1000  # events that may have been sent after a checkpoint
-
-
-@dataclass
-class Job:
-    """A request that runs.
-
-    Attributes:
-        message: the request.
-        steps: what it does; None before its first step.
-        seq: number of its latest event.
-        report: what it told last.
-        idle: whether it waits for its client to move.
-        unseen: whether there is no preview of its latest state.
-        preview_due: whether a preview is drawn at its next turn.
-        preview_at: when the next preview may be drawn, monotonic seconds.
-        kept_at: when it was written to the disk last, monotonic seconds.
-        step_ms: duration of its latest step.
-        made_room: whether idle things were put away for it already.
-    """
-
-    message: Request
-    steps: Steps | None = None
-    seq: int = 0
-    report: Report = field(default_factory=lambda: Report("queued"))
-    idle: bool = False
-    unseen: bool = False
-    preview_due: bool = False
-    preview_at: float = 0.0
-    kept_at: float = field(default_factory=time.monotonic)
-    step_ms: float = 0.0
-    made_room: bool = False
 
 
 class HostedSession:
@@ -174,6 +143,21 @@ class HostedSession:
             _log.info("drag resumed", extra={"sid": self.sid, "job": request, "step": found.steps})
         return found
 
+    def kept_search(self, request: str | None) -> KeptSearch | None:
+        """Return where a search for the photo was when it was cut short.
+
+        Args:
+            request: of which request; None for whichever it was.
+        """
+        found = self.keeper.search.read()
+        if found is None or request not in (None, found.request):
+            return None
+        if self.job is not None:
+            self.job.seq = max(self.job.seq, found.seq + SEQ_LEAP)
+            step = found.snapshot.told["step"]
+            _log.info("search resumed", extra={"sid": self.sid, "job": found.request, "step": step})
+        return found
+
     def newest(self, message: Live) -> Live:
         """Return the newest message of a gesture."""
         return self._newest.get(message.id, message)
@@ -236,6 +220,15 @@ class HostedSession:
             self._newest.pop(self.job.message.id, None)
             self.job = None
 
+    def stop_job(self) -> None:
+        """Stop what runs as its client asked, with whatever it keeps for that case."""
+        try:
+            if self.job is not None and self.job.steps is not None:
+                with contextlib.suppress(Stopped):
+                    self.job.steps.throw(Stopped())
+        finally:
+            self.end_job()
+
     def rewind(self) -> None:
         """Let the job that runs begin again at its next turn, from its checkpoint where it has one."""
         if self.job is not None:
@@ -246,14 +239,24 @@ class HostedSession:
         self.leave_memory()
 
     def checkpoint(self, now: float, *, force: bool = False) -> None:
-        """Write where a drag has come to, every half second."""
+        """Write where a drag or a search has come to, every half second."""
         job = self.job
-        if job is None or job.report.event is None or not (force or now - job.kept_at >= CHECKPOINT_EVERY_S):
+        if job is None or not (force or now >= job.keep_at):
             return
-        job.kept_at = now
-        event: DragStep = job.report.event
-        progress = Progress(job.message.id, job.seq, job.report.step, event)
-        self.attempt("checkpoint", lambda: self.keeper.write_progress(progress))
+        report, keeper = job.report, self._keeper
+        if keeper is None or (report.event is None and report.search is None):
+            return
+
+        def write() -> None:
+            if report.event is not None:
+                keeper.write_progress(Progress(job.message.id, job.seq, report.step, report.event))
+            elif report.search is not None:
+                keeper.search.write(KeptSearch(job.message.id, job.seq, *report.search()))
+
+        began = time.monotonic()
+        self.attempt("checkpoint", write)
+        took = time.monotonic() - began
+        job.keep_at = now + max(CHECKPOINT_EVERY_S, took / CHECKPOINT_SHARE)
 
     def commit(self, request: str, kind: str, fields: dict[str, Any]) -> None:
         """Write where the session stands after a request."""
@@ -283,6 +286,11 @@ class HostedSession:
         """Let go of what can be brought back from the disk; everything else stays."""
         if not self.unkept:
             self._session, self._opening, self._ended = None, None, None
+
+    @property
+    def present(self) -> Session | None:
+        """The session, if it is in memory."""
+        return self._session
 
     @property
     def opened_model(self) -> str | None:

@@ -7,7 +7,6 @@ fields of `done`. Closing it between two steps stops it, and the session keeps w
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,13 +29,11 @@ from krita_drag.wire.messages import (
 )
 
 from engine.drag import DragStep
-from engine.images import Picture
-from engine.inversion import crop_from_corners, find_crop
-from engine.models import Model
 from engine.points import Pair
 from engine.service.exchange import to_frame
 from engine.service.limits import require_budget
-from engine.service.pixels import draw_search, to_mask, to_picture, whole_picture
+from engine.service.pixels import to_mask, to_picture, whole_picture
+from engine.service.preparing import pairs_of, prepare
 from engine.service.reports import Fields, Report, Steps, corners, notes, report, shown, size, state_fields
 from engine.session import Session
 
@@ -75,59 +72,16 @@ def _open(hosted: HostedSession, message: Open) -> Steps:
 
 
 def _invert(hosted: HostedSession, message: Invert) -> Steps:
-    yield from invert(hosted, message)
+    yield from prepare(hosted, message)
     session = hosted.need_session()
     yield Report("rendering", show=session.drawn)
     return {**corners(session.crop), "notes": notes(hosted), "step": hosted.inversion_steps}
 
 
-def invert(hosted: HostedSession, message: Invert | None = None) -> Generator[Report, None, None]:
-    """Find the picture in the model, as asked for if it was; the session is there afterwards."""
-    opening = hosted.opening()
-    if getattr(opening, "image", None) is None:
-        raise BadFrame("Only a picture that was sent needs to be looked for.")
-    yield Report("loading")
-    model = hosted.model(opening.model)
-    picture = to_picture(opening.image, opening.order)
-    yield Report("aligning")
-    options: Fields = {} if message is None else _inversion_options(message, picture, model)
-    if "crop" not in options:
-        meant = {name: options[name] for name in ("pairs", "selection") if name in options}
-        options["crop"], found = find_crop(picture, model, hosted.models.store, **meant)
-        hosted.notes += found
-    search = Session.opening(model, picture, hosted.models.store, **options)
-    try:
-        while True:
-            step = next(search)
-            hosted.inversion_steps = step.step
-            phase = "tuning" if step.stage == "tuning" else "projecting"
-            show = (
-                None if step.preview is None else partial(draw_search, options["crop"], picture.size_wh, step.preview)
-            )
-            yield Report(phase, step.step, step.total, loss=float(step.loss), show=show)
-    except StopIteration as end:
-        hosted.inverted(end.value)
-    finally:
-        search.close()
-
-
-def _inversion_options(message: Invert, picture: Picture, model: Model) -> Fields:
-    options: Fields = {
-        "preset": message.preset,
-        "pairs": _pairs(message.points),
-        "selection": to_mask(message.selection, picture.size_wh),
-    }
-    if message.steps is not None:
-        options["steps"] = message.steps
-    if message.corners is not None:
-        options["crop"] = crop_from_corners([(x, y) for x, y in message.corners], model.generator.resolution)
-    return options
-
-
 def _drag(hosted: HostedSession, message: Drag) -> Steps:
     session = yield from _ready(hosted)
     mask = to_mask(message.mask, session.picture.size_wh)
-    pairs, targets = _pairs(message.points), np.array(message.points, float)[:, 2:]
+    pairs, targets = pairs_of(message.points), np.array(message.points, float)[:, 2:]
     done, resumed, pairs = _resume(hosted, session, message, pairs)
     events = session.drag(
         pairs,
@@ -148,7 +102,7 @@ def _drag(hosted: HostedSession, message: Drag) -> Steps:
 def _live(hosted: HostedSession, message: Live) -> Steps:
     session = yield from _ready(hosted)
     mask = to_mask(message.mask, session.picture.size_wh)
-    done, resumed, pairs = _resume(hosted, session, message, _pairs(message.points))
+    done, resumed, pairs = _resume(hosted, session, message, pairs_of(message.points))
     drag = session.live(pairs, mask=mask, weights=message.weights or None, reach=message.reach, resumed=resumed)
     seen, last, seq = -1, None, done
     yield Report("dragging", done)  # pressing is work enough for one step
@@ -271,10 +225,6 @@ def _ready(hosted: HostedSession) -> Generator[Report, None, Session]:
     """Bring the session into memory, doing first what was left undone."""
     session = hosted.session()
     if session is None:
-        yield from invert(hosted)
+        yield from prepare(hosted)
         session = hosted.need_session()
     return session
-
-
-def _pairs(points: tuple[tuple[float, ...], ...]) -> list[Pair]:
-    return [((hx, hy), (tx, ty)) for hx, hy, tx, ty in points]

@@ -2,6 +2,7 @@
 
 opening.sealed     the request that opened it, with the picture
 inverted.sealed    for pictures: the square that the model sees, and its latent
+search.sealed      the search for a photo that runs; see `engine.service.search_file`
 state.sealed       the states that undo and redo go through; written when a request ends
 progress.sealed    the newest step of the drag that runs; written every half second, small
 """
@@ -26,13 +27,13 @@ from krita_drag.wire.messages import Open, Restore
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.align import Crop
 from engine.drag import DragStep
 from engine.images import Picture
 from engine.inversion.tuned import TunedModel, tuned_model
 from engine.models import Model
 from engine.rendering import Region
 from engine.service.files import Damaged, read_sealed, write_sealed
+from engine.service.search_file import SearchFile, to_crop
 from engine.session import EditState, Session
 
 _OPENING, _INVERTED, _STATE, _PROGRESS = "opening.sealed", "inverted.sealed", "state.sealed", "progress.sealed"
@@ -80,6 +81,7 @@ class Keeper:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self.search = SearchFile(folder)
         self._packed: WeakKeyDictionary[Region, bytes] = WeakKeyDictionary()
 
     def begin(self, message: Open | Restore) -> None:
@@ -89,6 +91,7 @@ class Keeper:
             OSError: it cannot be written.
         """
         self.discard_progress()
+        self.search.discard()
         for name in (_STATE, _INVERTED):
             (self._folder / name).unlink(missing_ok=True)
         write_sealed(self._folder / _OPENING, [bytes(part) for part in encode(message)])
@@ -117,6 +120,7 @@ class Keeper:
         tensors = {f"{_DELTA}{name}": delta for name, delta in deltas.items()} | {"w_start": session.w_start}
         data = safetensors.torch.save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
         write_sealed(self._folder / _INVERTED, [json.dumps(head).encode(), data])
+        self.search.discard()
 
     def read_inverted(self, picture: Picture, shared: Model) -> Session | None:
         """Bring a session back as its inversion left it; None when there was none."""
@@ -126,8 +130,7 @@ class Keeper:
         except (OSError, Damaged):
             return None
         tensors = safetensors.torch.load(data)
-        kept: Any = {name: tuple(value) if isinstance(value, list) else value for name, value in found["crop"].items()}
-        crop = Crop(**kept)
+        crop = to_crop(found["crop"])
         like = shared.generator.w_mean
         deltas = {name.removeprefix(_DELTA): one.to(like.device) for name, one in tensors.items() if name != "w_start"}
         model = tuned_model(shared, deltas)

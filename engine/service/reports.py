@@ -11,8 +11,10 @@ from krita_drag.wire.errors import KritaDragError
 
 from engine.align import Crop
 from engine.drag import DragStep
+from engine.inversion import Snapshot
 from engine.rendering import Patch
 from engine.service.pixels import patch_fields
+from engine.service.search_file import SearchOptions
 from engine.session import Session
 
 if TYPE_CHECKING:
@@ -26,15 +28,17 @@ class Report:
     """What a job tells after a step.
 
     Attributes:
-        phase, step, of, loss, distance_px, handles, confidence, lost: fields of `progress`.
+        phase, step, of, left_s, loss, distance_px, handles, confidence, lost: fields of `progress`.
         live_seq: of a gesture, the newest message when the step began.
         show: draws a preview of this state, longest side in pixels; None when there is nothing new to see.
         event: of a drag, the state it has reached.
+        search: of a search for a photo, tells where it is; only before its next step is asked for.
     """
 
     phase: str
     step: int = 0
     of: int = 0
+    left_s: float | None = None
     loss: float | None = None
     distance_px: float | None = None
     handles: tuple[tuple[float, float], ...] = ()
@@ -43,9 +47,14 @@ class Report:
     live_seq: int | None = None
     show: Callable[[int], Patch] | None = None
     event: DragStep | None = None
+    search: Callable[[], tuple[SearchOptions, Snapshot]] | None = None
 
 
 Steps = Generator[Report | None, None, Fields]
+
+
+class Stopped(Exception):
+    """Thrown into steps whose client wants no more of them: they keep what they have, and end."""
 
 
 def report(

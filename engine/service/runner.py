@@ -11,11 +11,12 @@ from krita_drag.wire.codec import encode
 from krita_drag.wire.errors import KritaDragError, OutOfMemory
 from krita_drag.wire.messages import Cancelled, Done, Error, Event, Preview, Progress, Request
 
-from engine.service.hosted import HostedSession, Job
+from engine.service.hosted import HostedSession
+from engine.service.job import Job
 from engine.service.jobs import begin
 from engine.service.pixels import patch_fields
 from engine.service.records import save_answer
-from engine.service.reports import Fields, Report, failure_of, shown, state_fields
+from engine.service.reports import Fields, Report, corners, failure_of, shown, state_fields
 
 _log = logging.getLogger(__name__)
 
@@ -74,10 +75,11 @@ class Runner:
         job = hosted.job
         if job is None or job.message.id != request:
             return
-        message, step = job.message, job.report.step
-        hosted.end_job()
-        fields: Fields = {"step": step}
+        message, fields = job.message, Fields(step=job.report.step)
         try:
+            hosted.stop_job()
+            if hosted.present is not None:
+                fields |= corners(hosted.present.crop)
             session = hosted.session() if job.report.event is not None else None
             if session is not None:
                 fields |= {k: v for k, v in state_fields(session).items() if k in _CANCELLED_FIELDS}
@@ -132,6 +134,7 @@ class Runner:
             sid=_sid(hosted),
             step=report.step,
             of=report.of,
+            left_s=report.left_s,
             step_ms=job.step_ms,
             loss=report.loss,
             distance_px=report.distance_px,
@@ -170,7 +173,8 @@ class Runner:
     def _recover(self, hosted: HostedSession, job: Job, trouble: Exception) -> None:
         """After a failure: try again with more room where memory was short, else end the request."""
         if isinstance(trouble, OutOfMemory):
-            hosted.checkpoint(time.monotonic(), force=True)
+            if job.report.search is None:  # a search has no state in the middle of a step
+                hosted.checkpoint(time.monotonic(), force=True)
             hosted.rewind()
             done = self._make_room(hosted)
             if done is not None:

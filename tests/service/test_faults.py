@@ -19,7 +19,7 @@ from benchmarks.service.artist import PAIR, SOLVER, Artist, Truth, pixels
 from benchmarks.service.netfault import Proxy
 from benchmarks.service.running_engine import Engine, Talker, alive, running, wait_for
 from benchmarks.service.tiny_home import NAME
-from engine.service.hosted import CHECKPOINT_EVERY_S
+from engine.service.job import CHECKPOINT_EVERY_S
 
 SEEDS = range(1, 5)
 

@@ -101,6 +101,9 @@ class Progress(Event):
     step: int = field(COUNT, "steps done in this phase", 0)
     of: int = field(COUNT, "steps foreseen in this phase; 0: unknown", 0)
     step_ms: float | None = field(DURATION, "duration of the latest step", None)
+    left_s: float | None = field(
+        DURATION, "what the search for a photo still takes, seconds; an estimate, which gets better", None
+    )
     loss: float | None = field(Real(-1e30, 1e30), "what the phase makes smaller", None)
     distance_px: float | None = field(DURATION, "mean distance from handles to targets, document pixels", None)
     handles: tuple[tuple[float, ...], ...] = field(PLACES, "where the handles are now, document pixels", ())
@@ -183,6 +186,9 @@ class Cancelled(Event):
     confidence: tuple[float, ...] = field(Many(Real(0, 1), MAX_POINTS), "how sure each of these places is", ())
     lost: tuple[bool, ...] = field(Many(Flag(), MAX_POINTS), LOST_SAYS, ())
     distance_px: float | None = field(DURATION, "mean distance left, document pixels", None)
+    corners: tuple[tuple[float, ...], ...] = field(
+        Many(XY, 4), "the square that the model sees, as in `done`; absent: the picture is not prepared", ()
+    )
     notes: tuple[str, ...] = field(NOTES, "what the artist should know, one sentence each", ())
     undos: int | None = field(COUNT, "states before this one", None)
     redos: int | None = field(COUNT, "states after this one", None)
