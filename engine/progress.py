@@ -51,6 +51,13 @@ class Progress:
                 bar.close()
 
 
+def duration(seconds: float) -> str:
+    """Say about how long something takes, no more exactly than it is known."""
+    if seconds < 90:
+        return f"about {max(1, round(seconds, -1 if seconds > 20 else 0)):.0f} s"
+    return f"about {seconds / 60:.0f} min"
+
+
 class StopRequest:
     """Whether the user has asked to stop; true after the first Ctrl-C inside :func:`stop_on_interrupt`."""
 

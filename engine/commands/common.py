@@ -15,7 +15,7 @@ from engine.catalogue import CATALOGUE, DETECTOR
 from engine.device import pick
 from engine.images import atomic_output
 from engine.models import Model, ModelInfo, ModelStore
-from engine.progress import Progress, StopRequest
+from engine.progress import Progress, StopRequest, duration
 
 if TYPE_CHECKING:
     from engine.inversion import InversionStep  # slow to load, and `models` does without
@@ -118,21 +118,14 @@ def inversion_progress(
 
         def on_step(step: InversionStep) -> bool:
             if step.step == 1:
-                progress.say(f"Looking for the photo in the model takes {_duration(step.seconds_left)} here.")
+                progress.say(f"Looking for the photo in the model takes {duration(step.seconds_left)} here.")
             bar.total = step.total
-            left = _duration(step.seconds_left)
+            left = duration(step.seconds_left)
             bar.set_postfix_str(f"{step.stage} loss {step.loss:.3f}, {left} left", refresh=False)
             bar.update(step.step - bar.n)
             return stop is None or not stop.wanted
 
         yield on_step
-
-
-def _duration(seconds: float) -> str:
-    """Say about how long something takes, no more exactly than it is known."""
-    if seconds < 90:
-        return f"about {max(1, round(seconds, -1 if seconds > 20 else 0)):.0f} s"
-    return f"about {seconds / 60:.0f} min"
 
 
 def say_notes(notes: Iterable[str], progress: Progress) -> None:

@@ -36,7 +36,7 @@ from engine.images import Picture, atomic_output, load_mask, load_picture, save_
 from engine.outputs import PICTURES, check_distinct, check_file, to_json
 from engine.points import check_pairs
 from engine.progress import Progress as Bars
-from engine.progress import stop_on_interrupt
+from engine.progress import duration, stop_on_interrupt
 from engine.remote import RemoteEngine, finder
 from engine.service.pixels import to_picture, whole_picture
 from engine.session_file import SUFFIX
@@ -115,7 +115,7 @@ class _Conversation:
     def __init__(self, engine: RemoteEngine, bars: Bars, course: Course, wanted: Any) -> None:
         self._engine, self._bars, self._course, self._wanted = engine, bars, course, wanted
 
-    def ask(self, request: Any, title: str, total: int = 0) -> Any:
+    def ask(self, request: Any, title: str, total: int = 0, wanted: Any = None) -> Any:
         began = time.perf_counter()
         with self._bars.steps(title, total) as bar:
 
@@ -125,10 +125,12 @@ class _Conversation:
                 if isinstance(event, Progress):
                     self._course.note(event)
                     bar.total = event.of or bar.total
-                    bar.set_postfix_str(_PHASES.get(event.phase, event.phase), refresh=False)
+                    phase = _PHASES.get(event.phase, event.phase)
+                    left = "" if event.left_s is None else f", {duration(event.left_s)} left"
+                    bar.set_postfix_str(f"{phase}{left}", refresh=False)
                     bar.update(event.step - bar.n)
 
-            end = self._engine.ask(request, show, self._wanted)
+            end = self._engine.ask(request, show, wanted or self._wanted)
         self._course.seconds[request.type] = time.perf_counter() - began
         return end
 
@@ -143,6 +145,17 @@ class _Conversation:
         """Whether a model looks for a face; for others a mask only says what may move."""
         models = self.must_finish(ListModels(new_id()), "asking for models").models
         return any(entry.aligned for entry in models if entry.name == model)
+
+    def find(self, search: Invert) -> Done | Cancelled:
+        """Look for a photo; the first Ctrl-C ends that with what was found."""
+        with stop_on_interrupt() as stop:
+            title, wanted = "looking for the photo in the model", lambda: not stop.wanted
+            end: Done | Cancelled = self.ask(search, title, wanted=wanted)
+        if isinstance(end, Cancelled):
+            if not end.corners:
+                raise KeyboardInterrupt  # nothing was found yet
+            self._bars.say("The search ends here; the drag starts from what was found. Ctrl-C again ends the drag.")
+        return end
 
     def must_finish(self, request: Any, title: str) -> Any:
         end = self.ask(request, title)
@@ -204,7 +217,7 @@ def _open(
         corners=options.crop,
         selection=_mask(options, picture) if conversation.is_aligned(options.model) else None,
     )
-    found = conversation.must_finish(search, "looking for the photo in the model")
+    found = conversation.find(search)
     return picture, [*picture.notes, *found.notes]
 
 

@@ -170,7 +170,15 @@ def _progress(stage: Stage, session: EditSession | None, reading: float | None) 
     name = tr(PHASES[shown.phase]) if shown.phase in PHASES else names.get(stage, tr("Working"))
     if shown.of <= 0 or stage is Stage.LIVE:
         return -1.0, name
-    return min(1.0, shown.step / shown.of), tr("{phase}, {step} of {of}", phase=name, step=shown.step, of=shown.of)
+    text = tr("{phase}, {step} of {of}", phase=name, step=shown.step, of=shown.of)
+    return min(1.0, shown.step / shown.of), text if shown.left_s is None else f"{text}, {_left(shown.left_s)}"
+
+
+def _left(seconds: float) -> str:
+    """Say how long something takes, no more exactly than it is known."""
+    if seconds > 90:
+        return tr("about {count} min left", count=round(seconds / 60))
+    return tr("about {count} s left", count=round(seconds / 10) * 10 if seconds > 20 else max(1, round(seconds)))
 
 
 def _rows(session: EditSession | None, pairs: Sequence[Pair]) -> tuple[Row, ...]:

@@ -62,6 +62,7 @@ class Shown:
         undos, redos: states before and after the present one.
         corners: of the square that the model sees, document pixels.
         step, of: progress; `of` is 0 while unknown.
+        left_s: what a preparation still takes, seconds; None where nobody can tell.
         phase: what is being done, a word of the protocol.
         distance_px: mean distance left, document pixels.
         frames: previews of the latest drag, oldest first.
@@ -75,6 +76,7 @@ class Shown:
     corners: tuple[Point, ...] = ()
     step: int = 0
     of: int = 0
+    left_s: float | None = None
     phase: str = ""
     distance_px: float | None = None
     frames: list[Patch] = field(default_factory=list)

@@ -203,6 +203,7 @@ class EditSession:
 
     def _progress(self, event: wire.Progress) -> None:
         self.shown.step, self.shown.of, self.shown.phase = event.step, event.of, event.phase
+        self.shown.left_s = event.left_s
         self.shown.distance_px = event.distance_px if event.distance_px is not None else self.shown.distance_px
         self._map.track(event.handles, event.lost)
 
@@ -221,8 +222,7 @@ class EditSession:
     def _done(self, event: wire.Done) -> None:
         stage, self._job = self.stage, None
         self.notes = (*self.notes, *(note for note in event.notes if note not in self.notes))
-        if event.corners:
-            self.shown.corners = tuple(self._map.to_document(corner) for corner in event.corners)
+        self._take_corners(event)
         if stage is Stage.OPENING and self._after_open is not None:
             following, self._after_open = self._after_open, None
             self._begin(Stage.PREPARING, following, keep_notes=True)
@@ -239,11 +239,14 @@ class EditSession:
 
     def _cancelled(self, event: wire.Cancelled) -> None:
         stage, self._job = self.stage, None
-        if stage in (Stage.OPENING, Stage.PREPARING):
+        if stage is Stage.OPENING or (stage is Stage.PREPARING and not event.corners):
             self.stage = Stage.EMPTY
             return
         self.stage = Stage.READY
         self.notes = (*self.notes, *event.notes)
+        if stage is Stage.PREPARING:  # what was found until now can be dragged
+            self._take_corners(event)
+            return
         if event.patch is None:  # stopping is quick, drawing may not be: ask for the picture of what was reached
             self._begin(Stage.STEPPING, wire.Render(id=wire.new_id(), sid=self.sid), keep_notes=True)
         else:
@@ -276,7 +279,7 @@ class EditSession:
 
     def _begin(self, stage: Stage, request: Any, keep_notes: bool = False) -> None:
         self.stage, self._job, self.problem = stage, request.id, None
-        self.shown.step = self.shown.of = 0
+        self.shown.step, self.shown.of, self.shown.left_s = 0, 0, None
         self.shown.phase = ""
         if not keep_notes:
             self.notes = ()
@@ -300,6 +303,10 @@ class EditSession:
             return
         kind = wire.Undo if wanted < now else wire.Redo
         self._begin(Stage.STEPPING, kind(id=wire.new_id(), sid=self.sid))
+
+    def _take_corners(self, event: wire.Done | wire.Cancelled) -> None:
+        if event.corners:
+            self.shown.corners = tuple(self._map.to_document(corner) for corner in event.corners)
 
     def _take_state(self, event: wire.Done | wire.Cancelled) -> None:
         """Show the state that an answer brought."""

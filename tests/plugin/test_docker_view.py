@@ -99,6 +99,8 @@ def test_progress_without_an_end_in_sight_is_told_apart() -> None:
     assert describe(READY, edit(Stage.OPENING)).progress == -1
     assert describe(READY, edit(Stage.PREPARING, step=3, of=4, phase="projecting")).progress == 0.75
     assert "3 of 4" in describe(READY, edit(Stage.PREPARING, step=3, of=4, phase="projecting")).progress_text
+    for left_s, text in ((0.2, "about 1 s left"), (47.0, "about 50 s left"), (170.0, "about 3 min left")):
+        assert text in describe(READY, edit(Stage.PREPARING, step=3, of=4, left_s=left_s)).progress_text
     assert describe(READY, edit(Stage.PREPARING, step=3, of=4, phase="of-tomorrow")).progress_text
 
 

@@ -164,6 +164,28 @@ def test_stopping_the_preparation_leaves_nothing_prepared(engine: Engine) -> Non
     assert not any(isinstance(message, wire.Invert) for message in engine.sent)
 
 
+def test_stopping_the_search_keeps_what_was_found(engine: Engine) -> None:
+    engine.session.prepare(wire.Frame("u1", (3, 4, 4), bytes(48)), BOX, "faces", "fast")
+    engine.answer(wire.Done, size=(4, 3))
+    engine.answer(wire.Progress, phase="projecting", step=3, of=9, left_s=12.5)
+    assert engine.session.shown.left_s == 12.5
+    engine.session.stop()
+    engine.answer(wire.Cancelled, step=3, corners=((0, 0), (4, 0), (4, 3), (0, 3)), notes=("Found a face.",))
+    assert engine.session.stage is Stage.READY and engine.session.notes == ("Found a face.",)
+    assert engine.session.shown.corners[2] == Point(104, 53) and engine.session.shown.left_s == 12.5
+    engine.session.drag([PULL], DragOptions())
+    assert engine.session.shown.left_s is None
+    assert engine.last(wire.Drag).sid == engine.last(wire.Invert).sid
+
+
+def test_stopping_before_anything_was_found_prepares_nothing(engine: Engine) -> None:
+    engine.session.prepare(wire.Frame("u1", (3, 4, 4), bytes(48)), BOX, "faces", "fast")
+    engine.answer(wire.Done, size=(4, 3))
+    engine.session.stop()
+    engine.answer(wire.Cancelled, step=0)
+    assert engine.session.stage is Stage.EMPTY
+
+
 def test_a_live_gesture_is_one_request(engine: Engine) -> None:
     session = engine.prepared().session
     session.live_press([Pair(1, PULL.handle, PULL.handle)], DragOptions(reach=2.0), bytes(12))

@@ -96,6 +96,24 @@ def test_ctrl_c_keeps_what_was_reached(shared: Engine, tmp_path: Path) -> None:
     wait_for(lambda: len(shared.events("session closed")) > sessions, "the session to be closed")
 
 
+def test_ctrl_c_ends_the_search_and_the_drag_starts_from_what_was_found(shared: Engine, tmp_path: Path) -> None:
+    photo, out = tmp_path / "photo.png", tmp_path / "out.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (90, 90, 3), np.uint8)).save(photo)
+    process = command(
+        shared.home, str(photo), "--inversion-steps", "100000", "--point", "40,40:46,44", "--steps", "2",
+        "-o", str(out), "--server", "local",
+    )  # fmt: skip
+    searches = shared.folder / "sessions"
+    wait_for(lambda: list(searches.glob("*/search.sealed")), "the search")
+    process.send_signal(signal.SIGINT)
+    told = finish(process, 0)
+    assert "after 2 steps" in told
+    assert pixels(out).shape[:2] == (90, 90)
+    searched = [line["job"] for line in shared.events("request") if line["type"] == "invert"]
+    ends = {line["job"]: line["end"] for line in shared.events("answer")}
+    assert ends[searched[-1]] == "cancelled"
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
