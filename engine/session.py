@@ -327,6 +327,19 @@ class Session:
         state = self.states[self._shown]
         return self._renderer.patch(state.w_plus if event is None else event.w_plus, state.region, size_px)
 
+    def on_the_way(self, fraction: float) -> Patch:
+        """What a moment on the way from the picture as it was opened to the state shown looks like, full size.
+
+        Every drag on the way takes the same time, and between its ends the latent moves straight.
+
+        Args:
+            fraction: of the way, 0 to 1.
+        """
+        whole, part = divmod(fraction * self._shown, 1)
+        before = self.states[int(whole)].w_plus
+        after = self.states[min(int(whole) + 1, self._shown)].w_plus
+        return self._renderer.patch(before.lerp(after, part), self.states[self._shown].region)
+
     def drawn(self, size_px: int) -> Patch:
         """What the model can draw of the picture; see `Renderer.drawn`."""
         return self._renderer.drawn(size_px)

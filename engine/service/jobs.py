@@ -32,7 +32,7 @@ from engine.drag import DragStep
 from engine.points import Pair
 from engine.service.exchange import to_frame
 from engine.service.limits import require_budget
-from engine.service.pixels import to_mask, to_picture, whole_picture
+from engine.service.pixels import patch_fields, to_mask, to_picture, whole_picture
 from engine.service.preparing import pairs_of, prepare
 from engine.service.reports import Fields, Report, Steps, corners, notes, report, shown, size, state_fields
 from engine.session import Session
@@ -164,6 +164,8 @@ def _step_through(hosted: HostedSession, message: Undo | Redo | Reset) -> Steps:
 def _render(hosted: HostedSession, message: Render) -> Steps:
     session = yield from _ready(hosted)
     yield Report("rendering")
+    if message.at is not None:
+        return {**state_fields(session), **patch_fields(session.on_the_way(message.at), hosted.order)}
     return {**state_fields(session), **shown(hosted, session)}
 
 

@@ -157,19 +157,28 @@ class KritaDocument:
             raise LayerChanged("Krita did not take the result's layer.", "Unlock the group that the source is in.")
         return node
 
-    def add_animation(self, files: list[str], name: str) -> None:
+    def add_animation(self, files: list[str], name: str) -> Any:
         """Put pictures on the timeline as the frames of one layer: one undo step.
 
         Args:
             files: PNG files of the document's size, in order.
             name: of the layer.
+
+        Returns:
+            The layer's node.
+
+        Raises:
+            LayerChanged: Krita does not take them.
         """
-        if not self.krita.importAnimation(files, 0, 1):
+        before = {node.uniqueId().toString() for node in _walk(self.krita.rootNode())}
+        taken = self.krita.importAnimation(files, 0, 1)
+        new = [node for node in _walk(self.krita.rootNode()) if node.uniqueId().toString() not in before]
+        if not taken or not new:
             raise LayerChanged("Krita did not take the frames.", "Apply without “as animation”.")
         self.krita.setFullClipRangeEndTime(max(len(files) - 1, self.krita.fullClipRangeEndTime()))
-        node = self.krita.activeNode()
-        node.setName(name)
-        node.setPinnedToTimeline(True)
+        new[0].setName(name)
+        new[0].setPinnedToTimeline(True)
+        return new[0]
 
     def find(self, key: str) -> Any | None:
         """Return the node with a unique id, None if there is none."""

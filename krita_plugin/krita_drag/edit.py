@@ -22,6 +22,7 @@ from .wire.errors import KritaDragError, NoLayer, SelectionTooSmall
 
 SEND_LIMIT_PX = 4096
 MARKERS_MS = 500  # how often Krita's own tools and undo are looked for
+FRAMES = 10  # of an animation, between its first and its last
 ACTIVATION_MS = 300  # Krita makes a new layer the active one some time after it was added
 
 
@@ -61,6 +62,7 @@ class Edit(QtCore.QObject):
         self._source: Any | None = None
         self._sums: Sequence[int] = ()  # of the bands that were read
         self._drag_after = False
+        self._file: bytes | None = None  # of the result whose frames are being written
         self._results = Results(self.document)
         self._results.frames_done.connect(self._frames_done)
         self._watch = QtCore.QTimer(self)
@@ -116,7 +118,7 @@ class Edit(QtCore.QObject):
 
     def apply(self) -> None:
         """Put what is shown into the document."""
-        self.session.apply()
+        self.session.apply(FRAMES if self._settings().animation else 0)
 
     def reopen(self) -> None:
         """Continue the edit that a result in this document was made with."""
@@ -284,23 +286,27 @@ class Edit(QtCore.QObject):
     @guarded
     def _saved(self, patch: Patch, file: bytes | None) -> None:
         frames = self.session.shown.frames
-        if self._settings().animation and len(frames) > 1:
-            self._results.add_frames([*frames, patch], self._result_name())
+        if frames:
+            self._file = file
+            self._results.add_frames([None, *frames, patch], self._result_name())
         else:
             self._guarded_command(lambda: self._insert(patch, file))
 
     def _insert(self, patch: Patch, file: bytes | None) -> None:
         painted = self._results.painted_on(self._source, self.session.box, self._sums, patch.box)
         result, source = self._results.add_layer(self._source, self._result_name(), patch)
-        if file is not None:
-            kept = Kept(self.session.model, source.uniqueId().toString(), self.session.box, file)
-            self.document.remember(result, kept.to_bytes())
+        self._remember(result, source, file)
         if self._settings().separate_mask:
             QtCore.QTimer.singleShot(ACTIVATION_MS, self._split_mask)
         QtCore.QTimer.singleShot(2 * ACTIVATION_MS, guarded(lambda: self._back_to_source(source, result)))
         if painted:
             self.session.note("The layer was painted on since it was prepared; the result shows it as it was then.")
         self._leave_canvas()
+
+    def _remember(self, result: Any, source: Any, file: bytes | None) -> None:
+        if file is not None:
+            kept = Kept(self.session.model, source.uniqueId().toString(), self.session.box, file)
+            self.document.remember(result, kept.to_bytes())
 
     def _back_to_source(self, source: Any, result: Any) -> None:
         """Make the source the active layer again, so that the next preparation does not read the result."""
@@ -309,11 +315,13 @@ class Edit(QtCore.QObject):
             self.document.krita.setActiveNode(source)
 
     @guarded
-    def _frames_done(self, failure: KritaDragError | None) -> None:
+    def _frames_done(self, layer: Any | None, failure: KritaDragError | None) -> None:
         if failure is not None:
             self.session.report(failure)
-        else:
-            self._leave_canvas()
+            return
+        if self._source is not None:
+            self._remember(layer, self._source, self._file)
+        self._leave_canvas()
 
     def _result_name(self) -> str:
         count = sum(not pair.is_anchor for pair in self.editor.pairs)

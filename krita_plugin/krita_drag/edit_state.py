@@ -65,7 +65,7 @@ class Shown:
         left_s: what a preparation still takes, seconds; None where nobody can tell.
         phase: what is being done, a word of the protocol.
         distance_px: mean distance left, document pixels.
-        frames: previews of the latest drag, oldest first.
+        frames: pictures of the way from the start to the state shown, while a result is made.
     """
 
     patch: Patch | None = None

@@ -20,11 +20,11 @@ def to_image(patch: Patch) -> QtGui.QImage:
     return straight.convertToFormat(QtGui.QImage.Format.Format_ARGB32_Premultiplied)
 
 
-def write_frames(patches: Sequence[Patch], document: Box, folder: Path) -> list[str]:
+def write_frames(patches: Sequence[Patch | None], document: Box, folder: Path) -> list[str]:
     """Write pictures of the whole document, empty outside the patches.
 
     Args:
-        patches: in order.
+        patches: in order; None for a frame that shows nothing.
         document: its box.
         folder: where the files go.
 
@@ -35,11 +35,12 @@ def write_frames(patches: Sequence[Patch], document: Box, folder: Path) -> list[
     for number, patch in enumerate(patches):
         picture = QtGui.QImage(document.w, document.h, QtGui.QImage.Format.Format_ARGB32)
         picture.fill(0)
-        painter = QtGui.QPainter(picture)
-        painter.setRenderHint(QtGui.QPainter.RenderHint.SmoothPixmapTransform)
-        box = patch.box
-        painter.drawImage(QtCore.QRectF(box.x, box.y, box.w, box.h), to_image(patch))
-        painter.end()
+        if patch is not None:
+            painter = QtGui.QPainter(picture)
+            painter.setRenderHint(QtGui.QPainter.RenderHint.SmoothPixmapTransform)
+            box = patch.box
+            painter.drawImage(QtCore.QRectF(box.x, box.y, box.w, box.h), to_image(patch))
+            painter.end()
         path = folder / f"frame{number:04d}.png"
         if not picture.save(str(path)):
             raise OSError(f"{path} could not be written")
@@ -57,12 +58,12 @@ class FrameWriter:
     def __init__(self, done: Callable[[list | None], None]) -> None:
         self._done = done
 
-    def start(self, patches: Sequence[Patch], document: Box, folder: Path) -> None:
+    def start(self, patches: Sequence[Patch | None], document: Box, folder: Path) -> None:
         """Begin; returns at once."""
         work = threading.Thread(target=self._run, args=(list(patches), document, folder), daemon=True)
         work.start()
 
-    def _run(self, patches: Sequence[Patch], document: Box, folder: Path) -> None:
+    def _run(self, patches: Sequence[Patch | None], document: Box, folder: Path) -> None:
         try:
             self._done(write_frames(patches, document, folder))
         except OSError:

@@ -66,10 +66,10 @@ class Results(QtCore.QObject):
     """Puts results into one document.
 
     Signals:
-        frames_done: the frames are on the timeline, or the failure that prevented it.
+        frames_done: the layer whose frames are on the timeline, and the failure if there is none.
     """
 
-    frames_done = Signal(object)
+    frames_done = Signal(object, object)
     _written = Signal(object)
 
     def __init__(self, document: KritaDocument) -> None:
@@ -107,7 +107,7 @@ class Results(QtCore.QObject):
             if not band.intersect(box).empty
         )
 
-    def add_frames(self, patches: Sequence[Patch], name: str) -> None:
+    def add_frames(self, patches: Sequence[Patch | None], name: str) -> None:
         """Put the way there on the timeline; returns at once, `frames_done` tells the end."""
         self._name = name
         self._folder = tempfile.TemporaryDirectory(prefix="krita-drag-")
@@ -134,13 +134,14 @@ class Results(QtCore.QObject):
     @guarded
     def _frames_written(self, paths: list[str] | None) -> None:
         failure: KritaDragError | None = None
+        layer = None
         try:
             if paths is None:
                 raise LayerChanged("The frames could not be written.", "Make room in the folder for temporary files.")
-            self._document.add_animation(paths, self._name)
+            layer = self._document.add_animation(paths, self._name)
         except KritaDragError as reason:
             failure = reason
         finally:
             if self._folder is not None:
                 self._folder.cleanup()
-        self.frames_done.emit(failure)
+        self.frames_done.emit(layer, failure)

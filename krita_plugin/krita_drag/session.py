@@ -21,7 +21,6 @@ from .wire import messages as wire
 from .wire.errors import BadPoints, KritaDragError
 
 ORDER = "BGRA"  # as Krita and Qt keep pixels
-MAX_FRAMES = 48  # pictures kept of a drag, for the timeline
 
 
 class EditSession:
@@ -58,6 +57,7 @@ class EditSession:
         self._after_open: wire.Message | None = None
         self._wanted_state: int | None = None
         self._gesture: Gesture | None = None
+        self._moments: list[float] = []  # of the way, whose pictures `apply` still has to fetch
 
     @property
     def box(self) -> Box:
@@ -105,7 +105,6 @@ class EditSession:
             return
         if not any(not pair.is_anchor for pair in pairs):
             raise BadPoints("There is nothing to pull yet.", "Press on the picture and pull to where it should go.")
-        self.shown.frames = []
         points, region = self._map.begin(pairs), mask_frame(mask, self.box)
         message = drag_message(self.sid, points, pairs, options, region, onward=self.shown.undos > 0)
         self._begin(Stage.DRAGGING, message)
@@ -114,7 +113,6 @@ class EditSession:
         """Begin to follow a gesture."""
         if self.stage is not Stage.READY:
             return
-        self.shown.frames = []
         self._gesture = Gesture(self.sid, options)
         points, region = self._map.begin(pairs), mask_frame(mask, self.box)
         self._begin(Stage.LIVE, self._gesture.message("press", points, pairs, region))
@@ -147,16 +145,33 @@ class EditSession:
         self._wanted_state = state
         self._step_towards()
 
-    def apply(self) -> None:
-        """Get what a result layer needs, then call `saved`."""
+    def apply(self, frames: int = 0) -> None:
+        """Get what a result needs, then call `saved`.
+
+        Args:
+            frames: pictures between the start and the end of the way that are wanted too, in `shown.frames`.
+        """
         if self.stage is not Stage.READY:
             return
         if self.shown.patch is None:
             self._fail(BadPoints("Nothing has changed yet.", "Drag first, then apply."))
-        elif self.shown.patch_is_full:
-            self._begin(Stage.APPLYING, wire.Save(id=wire.new_id(), sid=self.sid))
+            return
+        self.shown.frames = []
+        self._moments = [number / (frames + 1) for number in range(1, frames + 1)]
+        if self.shown.patch_is_full:
+            self._fetch_the_rest()
         else:
             self._begin(Stage.APPLYING, wire.Render(id=wire.new_id(), sid=self.sid))
+
+    def _fetch_the_rest(self) -> None:
+        """Ask for the next picture of the way, and after all of them for the session's file."""
+        done, left = len(self.shown.frames), len(self._moments)
+        if done < left:
+            request: Any = wire.Render(id=wire.new_id(), sid=self.sid, at=self._moments[done])
+        else:
+            request = wire.Save(id=wire.new_id(), sid=self.sid)
+        self._begin(Stage.APPLYING, request, keep_notes=True)
+        self.shown.step, self.shown.of = done, left
 
     def close(self) -> None:
         """End the edit, whatever it is doing: its document is gone or it is not wanted any more."""
@@ -202,8 +217,9 @@ class EditSession:
         self._changed()
 
     def _progress(self, event: wire.Progress) -> None:
-        self.shown.step, self.shown.of, self.shown.phase = event.step, event.of, event.phase
-        self.shown.left_s = event.left_s
+        self.shown.phase, self.shown.left_s = event.phase, event.left_s
+        if self.stage is not Stage.APPLYING:  # which counts requests
+            self.shown.step, self.shown.of = event.step, event.of
         self.shown.distance_px = event.distance_px if event.distance_px is not None else self.shown.distance_px
         self._map.track(event.handles, event.lost)
 
@@ -214,10 +230,6 @@ class EditSession:
             return
         self.shown.patch, self.shown.patch_is_full = patch, False
         self._map.track(event.handles, event.lost)
-        frames = self.shown.frames
-        frames.append(patch)
-        if len(frames) > MAX_FRAMES:
-            del frames[1::2]
 
     def _done(self, event: wire.Done) -> None:
         stage, self._job = self.stage, None
@@ -228,9 +240,12 @@ class EditSession:
             self._begin(Stage.PREPARING, following, keep_notes=True)
         elif stage is Stage.APPLYING and event.session is not None:
             self._finish_apply(bytes(event.session.data))
+        elif stage is Stage.APPLYING and self.shown.patch_is_full and event.rect is not None:
+            self.shown.frames.append(self._map.to_patch(event.patch, event.rect))
+            self._fetch_the_rest()
         elif stage is Stage.APPLYING:
             self._take_state(event)
-            self._begin(Stage.APPLYING, wire.Save(id=wire.new_id(), sid=self.sid), keep_notes=True)
+            self._fetch_the_rest()
         else:
             self.stage = Stage.READY
             if stage is not Stage.PREPARING:

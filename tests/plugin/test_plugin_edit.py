@@ -10,7 +10,7 @@ import fake_krita
 import pytest
 from fake_engine import FakeEngine
 from krita_drag.desk import Desk
-from krita_drag.edit import SEND_LIMIT_PX, Edit
+from krita_drag.edit import FRAMES, SEND_LIMIT_PX, Edit
 from krita_drag.edit_state import Stage
 from krita_drag.geometry import Box, Point
 from krita_drag.link import EngineLink
@@ -268,13 +268,14 @@ def test_the_models_picture_can_be_compared(dragged: Edit) -> None:
 
 def test_the_way_there_as_animation(prepared: Edit, desk: Desk, engine: FakeEngine, document: Any, settle: Any) -> None:
     desk.choose("animation", True)
-    desk.choose("live", True)
     gesture(prepared, PULL.handle, PULL.target)
+    prepared.drag()
     settle(lambda: prepared.session.shown.undos == 1)
-    prepared.session.shown.frames = [prepared.session.shown.patch] * 3
     prepared.apply()
     settle(lambda: bool(document.imported))
-    assert len(document.imported[0]) == 4 and all(document.imported[0])
+    assert len(document.imported[0]) == FRAMES + 2 and all(document.imported[0])
+    settle(lambda: not prepared.editing)
+    assert document.annotationTypes(), "it cannot be reopened"
     assert document.activeNode().name() == "[Drag] faces 1 point"
     assert document.steps[-1] == "Import animation"
 

@@ -9,7 +9,7 @@ from krita_drag.drag_messages import LOOSEST, TIGHTEST, drag_options
 from krita_drag.edit_state import DragOptions, Patch, Stage
 from krita_drag.geometry import Box, Point
 from krita_drag.pairs import Pair
-from krita_drag.session import MAX_FRAMES, EditSession
+from krita_drag.session import EditSession
 from krita_drag.settings import Settings
 from krita_drag.wire import messages as wire
 from krita_drag.wire.errors import BadPoints
@@ -105,15 +105,6 @@ def test_previews_and_progress_show_where_the_handles_are(engine: Engine) -> Non
     assert engine.session.shown.patch == Patch(Box(101, 50, 2, 2), (2, 2), PIXELS.data)
     assert not engine.session.shown.patch_is_full
     assert engine.session.lost == {1}
-
-
-def test_the_frames_of_a_long_drag_are_thinned_evenly(engine: Engine) -> None:
-    engine.prepared().session.drag([PULL], DragOptions())
-    for x in range(200):
-        engine.answer(wire.Preview, rect=(x, 0, 2, 2), patch=PIXELS)
-    frames = engine.session.shown.frames
-    assert len(frames) <= MAX_FRAMES and frames[0].box.x == 100 and frames[-1].box.x == 299
-    assert [frame.box.x for frame in frames] == sorted(frame.box.x for frame in frames)
 
 
 def test_a_finished_drag_is_a_state_of_the_history(engine: Engine) -> None:
@@ -263,6 +254,20 @@ def test_apply_of_a_preview_renders_it_first(engine: Engine) -> None:
     engine.state(1)
     engine.answer(wire.Done, session=wire.Frame("u1", (4,), b"file"))
     assert len(engine.saved) == 1
+
+
+def test_apply_as_frames_fetches_the_way_first(engine: Engine) -> None:
+    session = engine.dragged().session
+    session.apply(frames=3)
+    for number, moment in enumerate((0.25, 0.5, 0.75)):
+        assert engine.last(wire.Render).at == moment and (session.shown.step, session.shown.of) == (number, 3)
+        engine.answer(wire.Done, undos=1, redos=0, rect=(number, 0, 2, 2), patch=PIXELS)
+    engine.answer(wire.Done, session=wire.Frame("u1", (4,), b"file"))
+    assert engine.saved == [(Patch(Box(101, 50, 2, 2), (2, 2), PIXELS.data), b"file")]
+    assert [frame.box.x for frame in session.shown.frames] == [100, 101, 102]
+    session.apply()
+    engine.answer(wire.Done, session=wire.Frame("u1", (4,), b"file"))
+    assert session.shown.frames == []
 
 
 def test_a_result_is_made_even_if_its_file_cannot_be_had(engine: Engine) -> None:

@@ -64,6 +64,10 @@ def test_a_picture_is_opened_dragged_undone_and_closed(talker: Talker) -> None:
     assert dragged.distance_px < 3
     again = talker.ask(Render(id=new_id(), sid=sid))
     assert again.rect == dragged.rect and pixels(again.patch).tobytes() == pixels(dragged.patch).tobytes()
+    moments = [talker.ask(Render(id=new_id(), sid=sid, at=at)) for at in (0, 0.5, 1)]
+    start, middle, end = (pixels(moment.patch).astype(int) for moment in moments)
+    assert np.array_equal(end, pixels(dragged.patch)) and np.array_equal(start, pixels(opened.picture))
+    assert 0 < np.abs(middle - start).mean() < np.abs(end - start).mean()
     undone = talker.ask(Undo(id=new_id(), sid=sid))
     assert (undone.undos, undone.redos, undone.patch) == (0, 1, None)
     redone = talker.ask(Redo(id=new_id(), sid=sid))
@@ -168,7 +172,8 @@ def test_acceptance_comes_before_work(talker: Talker) -> None:
 def test_cancel_stops_what_runs_and_what_waits(talker: Talker) -> None:
     sid = talker.open()
     running = talker.press(sid)
-    assert talker.hear(kinds=Progress, re=running)
+    while talker.hear(kinds=Progress, re=running).step == 0:
+        pass  # the press is done, and no step of the drag yet
     waiting = Drag(id=new_id(), sid=sid, points=PAIR)
     talker.say(waiting)
     talker.say(Cancel(re=waiting.id, sid=sid))

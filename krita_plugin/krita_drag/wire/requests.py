@@ -216,11 +216,12 @@ class Reset(Request):
 
 @dataclasses.dataclass(frozen=True)
 class Render(Request):
-    """Ask for the patch of the present state again, full size."""
+    """Ask for the patch of the present state again, full size, or of a moment on the way there, as for an animation."""
 
     type: ClassVar[str] = "render"
     id: str = field(ID, "of this request")
     sid: str = field(ID, SID_SAYS)
+    at: float | None = field(Real(0, 1), "moment: 0 is the picture as it was opened, 1 the present state", None)
 
 
 @dataclasses.dataclass(frozen=True)
