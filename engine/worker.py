@@ -108,7 +108,7 @@ class Worker:
             hosted.want_previews(envelope["wanted"])
         elif do == "suspend":
             hosted.suspend()
-            if not hosted.unkept:
+            if not hosted.disk.lacks:
                 del self._sessions[sid]
         elif do == "forget":
             hosted.forget()
@@ -134,6 +134,7 @@ class Worker:
 
     def _stop(self) -> None:
         for hosted in self._sessions.values():
+            hosted.disk.settle()
             hosted.checkpoint(time.monotonic(), force=True)
         _log.info("worker stops")
         self._socket.close(0)

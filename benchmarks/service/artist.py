@@ -178,6 +178,11 @@ def pixels(frame: Any) -> NDArray[np.uint8]:
     return np.frombuffer(frame.data, np.uint8).reshape(frame.shape)
 
 
+def same(found: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Return whether two searches have found the same, to the bit."""
+    return found.keys() == other.keys() and all(np.array_equal(one, other[name]) for name, one in found.items())
+
+
 class Truth:
     """What uninterrupted drags of some seeds come to, and whether another result is as good.
 

@@ -10,9 +10,8 @@ from krita_drag.wire.errors import TooLarge
 from krita_drag.wire.messages import Frame
 
 from engine.paths import storage_errors
-from engine.service.model_cache import ModelCache
 from engine.session import Session
-from engine.session_file import SUFFIX, load_session, save_session
+from engine.session_file import SUFFIX, ModelSource, load_session, save_session
 
 
 def to_frame(session: Session) -> Frame:
@@ -31,8 +30,8 @@ def to_frame(session: Session) -> Frame:
     return Frame("u1", (len(data),), data)
 
 
-def from_frame(frame: Frame, models: ModelCache) -> Session:
-    """Read a session from a frame.
+def from_frame(frame: Frame, models: ModelSource) -> Session:
+    """Read a session from a frame; it computes where `models` loads its model to.
 
     Raises:
         BadSession: the file is damaged, of another kind, or made with another file of its model.
@@ -42,4 +41,4 @@ def from_frame(frame: Frame, models: ModelCache) -> Session:
     with tempfile.TemporaryDirectory() as folder, storage_errors(Path(folder)):
         path = Path(folder) / f"session{SUFFIX}"
         path.write_bytes(frame.data)
-        return load_session(path, models, models.device)
+        return load_session(path, models)

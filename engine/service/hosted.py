@@ -9,10 +9,12 @@ from collections import deque
 from pathlib import Path
 from typing import Any
 
+import torch
 from krita_drag.wire.errors import NoSession
 from krita_drag.wire.messages import Live, Open, Request, Restore
 
 from engine.models import Model
+from engine.service.disk import Disk
 from engine.service.exchange import from_frame
 from engine.service.job import CHECKPOINT_EVERY_S, Job
 from engine.service.keeping import Ended, Keeper, Progress
@@ -46,12 +48,13 @@ class HostedSession:
         self.used_at = time.monotonic()
         self.on_cpu = False
         self.frugal = False
-        self.unkept = False  # whether the disk lacks something that memory has
         self.notes: list[str] = []
         self.inversion_steps = 0
         self._keeper = Keeper(folder) if folder is not None else None
         self.folder = folder
+        self.disk = Disk(folder)
         self._session: Session | None = None
+        self._model_name: str | None = None  # of the model asked for last
         self._opening: Open | Restore | None = None
         self._newest: dict[str, Live] = {}
         self._ended: Ended | None = None
@@ -93,7 +96,12 @@ class HostedSession:
 
     def model(self, name: str) -> Model:
         """Return a model where this session computes."""
+        self._model_name = name
         return self.models.get(name, on_cpu=self.on_cpu)
+
+    def load(self, name: str, device: torch.device | str) -> Model:
+        """As `model`, for `engine.session_file.load_session`; the device is the session's own."""
+        return self.model(name)
 
     def describe_model(self, name: str) -> dict[str, Any]:
         """Load a model; returns the fields that `done` has of it."""
@@ -108,12 +116,12 @@ class HostedSession:
     def opened(self, message: Open | Restore, session: Session | None) -> None:
         """Note that the session begins anew."""
         self._opening, self._session, self._ended, self.notes = message, session, Ended(), []
-        self.attempt("opening", lambda: self.keeper.begin(message))
+        self.disk.attempt("opening", lambda: self.keeper.begin(message))
 
     def inverted(self, session: Session) -> None:
         """Note what an inversion has found."""
         self._session = session
-        self.attempt("inversion", lambda: self.keeper.write_inverted(session))
+        self.disk.attempt("inversion", lambda: self.keeper.write_inverted(session))
 
     def session(self) -> Session | None:
         """Return the session, brought back from the disk if need be; None before its inversion."""
@@ -165,7 +173,7 @@ class HostedSession:
     def _bring_back(self) -> Session | None:
         message = self.opening()
         if isinstance(message, Restore):
-            return from_frame(message.session, self.models)
+            return from_frame(message.session, self)
         if message.seed is not None:
             return Session.from_seed(
                 self.model(message.model), message.seed, message.truncation_psi, message.class_index
@@ -254,7 +262,7 @@ class HostedSession:
                 keeper.search.write(KeptSearch(job.message.id, job.seq, *report.search()))
 
         began = time.monotonic()
-        self.attempt("checkpoint", write)
+        self.disk.attempt("checkpoint", write, owed=False)
         took = time.monotonic() - began
         job.keep_at = now + max(CHECKPOINT_EVERY_S, took / CHECKPOINT_SHARE)
 
@@ -266,25 +274,11 @@ class HostedSession:
         session.limit_history(MAX_STATES)
         self._ended = Ended(request, kind, fields)
         ended = self._ended
-        self.attempt("state", lambda: keeper.write_state(session, ended))
-
-    def attempt(self, what: str, write: Any) -> None:
-        """Write to the disk; where that fails, work goes on, and the client is told."""
-        try:
-            write()
-            self.unkept = False
-        except OSError as error:
-            if self.folder is not None and not self.folder.exists():
-                return  # closed meanwhile
-            self.unkept = True
-            note = "The disk of the engine cannot be written: what is done now would be lost if the engine ended."
-            if note not in self.notes:
-                self.notes.append(note)
-            _log.error("not kept", extra={"sid": self.sid, "what": what, "errno": error.errno})
+        self.disk.attempt("state", lambda: keeper.write_state(session, ended))
 
     def leave_memory(self) -> None:
         """Let go of what can be brought back from the disk; everything else stays."""
-        if not self.unkept:
+        if not self.disk.lacks:
             self._session, self._opening, self._ended = None, None, None
 
     @property
@@ -292,17 +286,13 @@ class HostedSession:
         """The session, if it is in memory."""
         return self._session
 
-    @property
-    def opened_model(self) -> str | None:
-        """Name of the model that the session was opened with, when that is in memory."""
-        return getattr(self._opening, "model", None)
-
     def model_used(self) -> str | None:
-        """Name of the model that this session holds in memory."""
-        return self._session.model.info.name if self._session is not None else None
+        """Name of the model that this session works with: while it is in memory, or something is done for it."""
+        return self._model_name if self._session is not None or self.job is not None else None
 
     def suspend(self) -> None:
         """Stop everything where it is; repeating the requests goes on from there."""
+        self.disk.settle()
         self.checkpoint(time.monotonic(), force=True)
         self.end_job()
         self.waiting.clear()
@@ -314,4 +304,5 @@ class HostedSession:
             self.end_job()
         self.waiting.clear()
         self._keeper = self.folder = None
+        self.disk.forget()
         self._session = self._opening = self._ended = None

@@ -50,7 +50,7 @@ class MemoryLadder:
             What was done, or None when nothing is left to do.
         """
         job = hosted.job
-        # once for each request: what it loads itself is idle again after every failure, and would be put away for ever
+        # once for each request: others may take the room again meanwhile, and it would be made for ever
         if (job is None or not job.made_room) and self._put_idle_away(hosted):
             if job is not None:
                 job.made_room = True
@@ -80,13 +80,11 @@ class MemoryLadder:
         idle = [
             one
             for one in self._sessions.values()
-            if one is not needy and one.job is None and one.model_used() is not None
+            if one is not needy and one.job is None and one.model_used() is not None and not one.disk.lacks
         ]
         for hosted in idle:
             hosted.leave_memory()
         used = {name for one in self._sessions.values() if (name := one.model_used()) is not None}
-        if needy.opened_model is not None:
-            used.add(needy.opened_model)
         freed = self._models.free_idle(used)
         _log.info("made room", extra={"sessions": len(idle), "models": freed, "at": time.monotonic()})
         return bool(idle or freed)

@@ -20,6 +20,8 @@ from engine.session import Session
 if TYPE_CHECKING:
     from engine.service.hosted import HostedSession
 
+MOST_NOTES = 16  # that a message holds
+
 Fields = dict[str, Any]
 
 
@@ -108,7 +110,7 @@ def shown(hosted: HostedSession, session: Session) -> Fields:
 def notes(hosted: HostedSession) -> tuple[str, ...]:
     """What the artist should know, as many sentences as a message holds."""
     found = [*hosted.notes, *hosted.need_session().notes]
-    return tuple(dict.fromkeys(note[:500] for note in found))[:16]
+    return tuple(dict.fromkeys(note[:500] for note in found))[:MOST_NOTES]
 
 
 def size(session: Session) -> Fields:

@@ -11,12 +11,13 @@ from krita_drag.wire.codec import encode
 from krita_drag.wire.errors import KritaDragError, OutOfMemory
 from krita_drag.wire.messages import Cancelled, Done, Error, Event, Preview, Progress, Request
 
+from engine.service.disk import NOTE as DISK_NOTE
 from engine.service.hosted import HostedSession
 from engine.service.job import Job
 from engine.service.jobs import begin
 from engine.service.pixels import patch_fields
 from engine.service.records import save_answer
-from engine.service.reports import Fields, Report, corners, failure_of, shown, state_fields
+from engine.service.reports import MOST_NOTES, Fields, Report, corners, failure_of, shown, state_fields
 
 _log = logging.getLogger(__name__)
 
@@ -206,8 +207,9 @@ class Runner:
         if folder is not None and kind is not Error and not again:
             plain = {name: value for name, value in event.to_plain().items() if name not in _NOT_KEPT}
             hosted.commit(message.id, event.type, plain)
-            if hosted.unkept:
-                event = kind(re=message.id, sid=_sid(hosted), **{**fields, "notes": tuple(hosted.notes)})
+            if hosted.disk.lacks:
+                told = (*fields.get("notes", ())[: MOST_NOTES - 1], DISK_NOTE)
+                event = kind(re=message.id, sid=_sid(hosted), **{**fields, "notes": told})
         frames = [bytes(part) for part in encode(event)]
         kept = False
         if folder is not None:
@@ -217,7 +219,7 @@ class Runner:
                 save_answer(folder, message.id, frames)
                 kept = True
 
-            hosted.attempt("answer", keep)
+            hosted.disk.attempt("answer", keep, owed=False)
         envelope = {"say": "answer", "sid": hosted.sid, "id": message.id, "kept": kept, "end": event.type}
         self._tell(envelope, frames)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import os
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 from krita_drag.wire.messages import Drag, Frame, Open, Render, new_id
 
+from benchmarks.service import tiny_home
 from benchmarks.service.artist import PAIR, SOLVER, Artist, Truth, pixels
 from benchmarks.service.netfault import Proxy
 from benchmarks.service.running_engine import Engine, Talker, alive, running, wait_for
@@ -210,6 +212,57 @@ def test_a_full_disk_costs_safety_and_not_the_work(home: Path, artist: Artist, t
         assert refused.type == "done" or refused.code == "no-disk-space"
 
 
+@contextlib.contextmanager
+def small_disk(folder: Path, size_kb: int) -> Iterator[None]:
+    """A disk of its own for a folder, where this user may make one."""
+    folder.mkdir(parents=True)
+    options = f"size={size_kb}k,mode=700"
+    try:
+        made = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], capture_output=True)
+    except OSError:
+        pytest.skip("nothing can be mounted on this system")
+    if made.returncode:
+        pytest.skip("this user may not mount anything")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def fill(folder: Path) -> Path:
+    """Write until the disk is full; returns the file that has to go."""
+    path = folder / "filler"
+    with contextlib.suppress(OSError), path.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(1 << 10))
+    assert os.statvfs(folder).f_bavail == 0
+    return path
+
+
+def test_a_disk_that_really_fills_up_and_has_room_again(home: Path, artist: Artist, truth: Truth) -> None:
+    with small_disk(home / "engine", 4096), running(home) as engine:
+        sid, photo = artist.open(seed=1), artist.open_photo(1)
+        filler = fill(engine.folder)
+        done = artist.end_of(artist.begin_drag(sid))
+        assert truth.fault(1, done, undos=1) == ""
+        assert any("disk" in note for note in done.notes)
+        found = artist.end_of(artist.begin_search(photo, 20))
+        assert found.type == "done" and any("disk" in note for note in found.notes)
+        assert artist.ask(Open(id=new_id(), sid=new_id(), model=NAME, seed=2)).code == "no-disk-space"
+        assert not list((engine.folder / "sessions").rglob("*.part"))
+        filler.unlink()
+        dragged = artist.end_of(artist.say(Drag(id=new_id(), sid=photo, points=PAIR, max_steps=2)))
+        assert dragged.undos == 1 and not dragged.notes
+        again = artist.end_of(artist.begin_drag(sid))
+        assert truth.fault(1, again, undos=2) == ""
+        assert not again.notes
+        os.kill(engine.worker_pid(), signal.SIGKILL)
+        assert artist.picture(sid).tobytes() == pixels(again.patch).tobytes(), "it was kept this time"
+        kept = artist.end_of(artist.say(Drag(id=new_id(), sid=photo, points=PAIR, max_steps=2)))
+        assert kept.undos == 2
+        assert {event.phase for event in artist.told(kept.re)} == {"dragging"}, "what was found came to the disk later"
+
+
 def test_no_session_begins_where_nothing_can_be_written(home: Path, artist: Artist) -> None:
     with running(home) as engine:
         limit = "import resource, sys; resource.prlimit(int(sys.argv[1]), resource.RLIMIT_FSIZE, (16, 16))"
@@ -244,6 +297,20 @@ def test_a_session_beyond_the_memory_is_told_so_and_others_go_on(home: Path, art
         artist.ask(Open(id=new_id(), sid=big, model=NAME, image=image))
         refused = artist.ask(Drag(id=new_id(), sid=big, points=((100.0, 100.0, 900.0, 900.0),), max_steps=1))
         assert refused.type == "error" and refused.code == "out-of-memory"
+        assert artist.end_of(artist.begin_drag(sid)).type == "done"
+        assert not engine.events("worker died")
+
+
+def test_a_model_beyond_the_memory_is_not_put_away_for_itself(home: Path, artist: Artist) -> None:
+    (home / "models").unlink()
+    tiny_home.install(home)
+    tiny_home.install(home, "large", resolution=512, channels=128)
+    with running(home, "--memory", "250") as engine:
+        sid = artist.open(seed=1)
+        refused = artist.ask(Open(id=new_id(), sid=new_id(), model="large", seed=1))
+        assert refused.type == "error" and refused.code == "out-of-memory"
+        log = [json.loads(line) for line in (engine.folder / "worker.log").read_text().splitlines()]
+        assert [line["model"] for line in log if line["event"] == "model loaded"] == [NAME, "large"]
         assert artist.end_of(artist.begin_drag(sid)).type == "done"
         assert not engine.events("worker died")
 

@@ -15,7 +15,7 @@ import torch
 from krita_drag.wire.codec import decode
 from krita_drag.wire.messages import Cancelled, Drag, Frame, Invert, Open, Progress, new_id
 
-from benchmarks.service.artist import PAIR, Artist
+from benchmarks.service.artist import PAIR, Artist, same
 from benchmarks.service.running_engine import Engine, running, wait_for
 from benchmarks.service.tiny_home import NAME
 from engine.models import ModelStore
@@ -34,10 +34,6 @@ def artist(home: Path) -> Iterator[Artist]:
     one = Artist(home)
     yield one
     one.close()
-
-
-def same(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    return one.keys() == other.keys() and all(np.array_equal(tensor, other[name]) for name, tensor in one.items())
 
 
 def under_way(artist: Artist, engine: Engine, sid: str, request: str, step: int) -> None:
