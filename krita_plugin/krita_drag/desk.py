@@ -86,7 +86,7 @@ class Desk(QtCore.QObject):
         """Return the edit of a document, made on first use."""
         key = document.rootNode().uniqueId().toString()
         if key not in self._edits:
-            edit = self._edits[key] = Edit(document, self.link.send, lambda: self.settings, self._split_mask)
+            edit = self._edits[key] = Edit(document, self.link.send, lambda: self.settings)
             edit.changed.connect(self.changed)
         return self._edits[key]
 
@@ -158,7 +158,3 @@ class Desk(QtCore.QObject):
                 LOGGER.exception("an event could not be handled")
         if isinstance(event, wire.Preview):
             self.link.shown(event.sid)
-
-    @guarded
-    def _split_mask(self) -> None:
-        self._krita.action("split_alpha_into_mask").trigger()

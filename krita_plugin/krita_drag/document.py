@@ -12,6 +12,7 @@ from krita import Krita
 
 from .geometry import Box
 from .markers import LAYER_NAME
+from .masked_layer import masked_layer
 from .qt import QtCore, give_back
 from .wire.errors import LayerChanged, NoLayer, SelectionTooSmall, UnsupportedColor
 
@@ -19,6 +20,7 @@ SRGB = ("RGBA", "U8", "sRGB-elle-V2-srgbtrc.icc")
 BAND_PX = 250_000  # read or written in one go: a few milliseconds of the GUI thread
 SMALLEST_SELECTION_PX = 16
 ANNOTATION = "krita_drag/edit-"
+_SHOWN = b"\0" + b"\xff" * 255
 
 
 class Source(NamedTuple):
@@ -129,7 +131,7 @@ class KritaDocument:
             )
         return mask
 
-    def add_result(self, source: Any, name: str, box: Box, bgra: bytes) -> Any:
+    def add_result(self, source: Any, name: str, box: Box, bgra: bytes, mask: str = "") -> Any:
         """Add a layer above the source: one undo step, filled before it is put in, in the document's colours.
 
         Args:
@@ -137,6 +139,7 @@ class KritaDocument:
             name: of the new layer.
             box: where it lies, document pixels.
             bgra: its pixels, straight alpha, sRGB.
+            mask: name of a transparency mask that gets the soft edge, where Krita can make one; empty: no mask.
 
         Raises:
             LayerChanged: the source is no longer in the document.
@@ -145,9 +148,16 @@ class KritaDocument:
         parent = source.parentNode()
         if parent is None:
             raise LayerChanged("The source layer is gone.", "Undo its removal, or prepare another layer.")
-        node = self.krita.createNode(name, "paintlayer")
-        stride = 4 * box.w
         space = (self.krita.colorModel(), self.krita.colorDepth(), self.krita.colorProfile())
+        node = None
+        if mask:
+            node = masked_layer(Krita.instance(), (self.frame.w, self.frame.h), space, box, bgra[3::4], mask)
+        if node is None:
+            node = self.krita.createNode(name, "paintlayer")
+        else:
+            node.setName(name)
+            bgra = _without_edge(bgra)
+        stride = 4 * box.w
         with _Conversion(SRGB, space) as convert:
             for band in bands_of(box):
                 start = (band.y - box.y) * stride
@@ -271,6 +281,13 @@ def _set_space(node: Any, space: tuple) -> None:
             f"Krita cannot convert between the colours of this document ({space[0]} {space[1]}) and sRGB.",
             "Convert a copy to RGB: Image > Convert Image Color Space.",
         )
+
+
+def _without_edge(bgra: bytes) -> bytes:
+    """Return pixels that show in full wherever they show at all."""
+    pixels = bytearray(bgra)
+    pixels[3::4] = bgra[3::4].translate(_SHOWN)
+    return bytes(pixels)
 
 
 def bands_of(box: Box) -> list[Box]:

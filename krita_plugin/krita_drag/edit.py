@@ -33,7 +33,6 @@ class Edit(QtCore.QObject):
         document: Krita's document.
         send: hands a message to the engine.
         settings: returns the user's present choices.
-        split_mask: splits the active layer's alpha into a transparency mask.
 
     Signals:
         changed: something that the docker shows is different.
@@ -46,7 +45,6 @@ class Edit(QtCore.QObject):
         document: Any,
         send: Callable[[wire.Message], None],
         settings: Callable[[], Settings],
-        split_mask: Callable[[], None],
     ) -> None:
         super().__init__()
         self.document = KritaDocument(document)
@@ -58,7 +56,7 @@ class Edit(QtCore.QObject):
         self.show_inverted = False
         self.source_name = ""
         self.reader = BandReader(self)
-        self._settings, self._split_mask = settings, split_mask
+        self._settings = settings
         self._source: Any | None = None
         self._sums: Sequence[int] = ()  # of the bands that were read
         self._drag_after = False
@@ -294,10 +292,9 @@ class Edit(QtCore.QObject):
 
     def _insert(self, patch: Patch, file: bytes | None) -> None:
         painted = self._results.painted_on(self._source, self.session.box, self._sums, patch.box)
-        result, source = self._results.add_layer(self._source, self._result_name(), patch)
+        mask = self._settings().separate_mask
+        result, source = self._results.add_layer(self._source, self._result_name(), patch, mask)
         self._remember(result, source, file)
-        if self._settings().separate_mask:
-            QtCore.QTimer.singleShot(ACTIVATION_MS, self._split_mask)
         QtCore.QTimer.singleShot(2 * ACTIVATION_MS, guarded(lambda: self._back_to_source(source, result)))
         if painted:
             self.session.note("The layer was painted on since it was prepared; the result shows it as it was then.")

@@ -14,6 +14,7 @@ from .geometry import Box
 from .guard import guarded
 from .pictures import FrameWriter
 from .qt import QtCore, Signal
+from .translate import tr
 from .wire.errors import KritaDragError, LayerChanged, NoLayer
 
 FILE_VERSION = 1
@@ -79,8 +80,14 @@ class Results(QtCore.QObject):
         self._name = ""
         self._written.connect(self._frames_written)
 
-    def add_layer(self, source: Any | None, name: str, patch: Patch) -> tuple[Any, Any]:
+    def add_layer(self, source: Any | None, name: str, patch: Patch, mask: bool) -> tuple[Any, Any]:
         """Add the result above its source, or above the active layer if the source is gone.
+
+        Args:
+            source: the layer that was edited.
+            name: of the result.
+            patch: its picture.
+            mask: whether the soft edge becomes a transparency mask.
 
         Returns:
             The result's node and the source's.
@@ -90,7 +97,8 @@ class Results(QtCore.QObject):
         """
         if source is None or source.parentNode() is None:
             source = self._document.source().node
-        return self._document.add_result(source, name, patch.box, bytes(patch.bgra)), source
+        edge = tr("Soft edge") if mask else ""
+        return self._document.add_result(source, name, patch.box, bytes(patch.bgra), edge), source
 
     def painted_on(self, source: Any | None, read: Box, sums: Sequence[int], box: Box) -> bool:
         """Whether a layer has changed around a box since it was read.

@@ -23,7 +23,7 @@ class Settings:
         preset: of preparing a photo, one of `PRESETS`.
         preview_px: longest side of a preview.
         animation: Apply puts the way there on the timeline instead of one layer.
-        separate_mask: Apply splits the feathered edge into a transparency mask.
+        separate_mask: Apply puts the feathered edge into a transparency mask.
         remote_address: a paired engine on another machine; empty: the local one.
         advanced_open: whether the folded part of the docker is open.
     """
@@ -36,7 +36,7 @@ class Settings:
     preset: str = "balanced"
     preview_px: int = 512
     animation: bool = False
-    separate_mask: bool = False
+    separate_mask: bool = True
     remote_address: str = ""
     advanced_open: bool = False
 

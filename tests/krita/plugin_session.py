@@ -60,7 +60,8 @@ def button(text):
 
 def layers(parent=None):
     parent = parent or k.activeDocument().rootNode()
-    return [node for child in parent.childNodes() for node in [child, *layers(child)]]
+    children = [child for child in parent.childNodes() if child.type().endswith("layer")]
+    return [node for child in children for node in [child, *layers(child)]]
 
 def layer(name):
     return [node for node in layers() if node.name() == name][0]
@@ -229,8 +230,8 @@ class PluginSession:
         assert abs(shown / zoom - 1) < 1e-6, f"the canvas shows {shown}, not {zoom}"
 
     def pixels(self, name: str, box: Iterable[int]) -> bytes:
-        """Return the pixels of a layer, as Krita stores them."""
-        data = self.run("layer(name).pixelData(*box)", name=name, box=list(box))
+        """Return the pixels of a layer, its masks applied, as Krita stores them."""
+        data = self.run("layer(name).projectionPixelData(*box)", name=name, box=list(box))
         assert isinstance(data, bytes)
         return data
 

@@ -157,3 +157,45 @@ def test_the_way_there_becomes_frames_on_the_timeline(krita: PluginSession) -> N
     krita.settle()
     krita.click_button("Apply as animation")
     krita.until("not docker._desk.settings.animation")
+
+
+def painted(krita: PluginSession) -> NDArray[np.int64]:
+    """Return the document as it is, (height, width, BGR)."""
+    data = krita.run("k.activeDocument().pixelData(0, 0, 512, 512)")
+    return np.frombuffer(data, np.uint8).reshape(512, 512, 4)[..., :3].astype(int)
+
+
+def test_the_soft_edge_as_a_mask_to_paint_on_is_still_one_undo_step(krita: PluginSession) -> None:
+    krita.click_button("Edge as a mask of its own")
+    krita.until("not docker._desk.settings.separate_mask")
+    name = krita.apply()
+    assert krita.run("layer(name).childNodes()", name=name) == []
+    plain = painted(krita)
+    krita.run("k.action('edit_undo').trigger()")
+    krita.until("[n.name() for n in layers()] == ['Background', 'Drag markers']")
+    krita.settle()
+    krita.click_button("Edge as a mask of its own")
+    krita.until("docker._desk.settings.separate_mask")
+    krita.click_button("Apply as new layer")
+    krita.until("len(layers()) == 3")
+    krita.settle()
+    tree = [["Background", []], [name, ["transparencymask"]], ["Drag markers", []]]
+    as_tree = "[[n.name(), [m.type() for m in n.childNodes()]] for n in k.activeDocument().topLevelNodes()]"
+    assert krita.run(as_tree) == tree
+    masked = painted(krita)
+    assert np.abs(masked - plain).max() <= 2
+    krita.run("k.action('edit_undo').trigger()")
+    krita.until("[n.name() for n in layers()] == ['Background', 'Drag markers']")
+    krita.settle()
+    assert np.array_equal(painted(krita), np.frombuffer(krita.run("photo"), np.uint8).reshape(512, 512, 4)[..., :3])
+    krita.run("k.action('edit_redo').trigger()")
+    krita.until(f"{as_tree} == tree", tree=tree)
+    krita.settle()
+    assert np.array_equal(painted(krita), masked)
+    krita.run("select(layer(name).childNodes()[0]); k.action('KritaShape/KisToolBrush').trigger()", name=name)
+    krita.until("k.activeDocument().activeNode().type() == 'transparencymask'")
+    krita.pull((220.0, 146.0), (240.0, 146.0))  # black, as a new Krita paints: hides
+    krita.settle()
+    y, x = slice(143, 149), slice(222, 238)
+    photo = np.frombuffer(krita.run("photo"), np.uint8).reshape(512, 512, 4)[..., :3].astype(int)
+    assert difference(photo[y, x], masked[y, x]) > 3 > difference(photo[y, x], painted(krita)[y, x])

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import re
 import uuid
+import zipfile
 from collections.abc import Callable, Iterable
 from typing import Any
+from xml.etree import ElementTree
 
 from PyQt5 import QtCore, QtWidgets
 
@@ -131,6 +133,11 @@ class Node:
         if not node.type().endswith("mask"):
             QtCore.QTimer.singleShot(0, lambda: setattr(self._document, "active", node))
         return True
+
+    def clone(self) -> Node:
+        twin = Node(self._document, self._name, self._kind)
+        twin._children = [child.clone() for child in self._children]
+        return twin
 
     def remove(self) -> None:
         assert self._parent is not None
@@ -275,6 +282,9 @@ class Document:
     def rootNode(self) -> Node:
         return self.root
 
+    def topLevelNodes(self) -> list[Node]:
+        return self.root.childNodes()
+
     def activeNode(self) -> Node | None:
         return self.active
 
@@ -384,6 +394,7 @@ class Krita(QtCore.QObject):
         self.factories: list[DockWidgetFactory] = []
         self.extensions: list[Extension] = []
         self.triggered: list[str] = []
+        self.reads_files = True
         self._notifier = Notifier()
 
     @staticmethod
@@ -402,6 +413,25 @@ class Krita(QtCore.QObject):
 
     def activeWindow(self) -> Window | None:
         return self.open_windows[0] if self.open_windows else None
+
+    def batchmode(self) -> bool:
+        return False
+
+    def setBatchmode(self, on: bool) -> None:
+        pass
+
+    def openDocument(self, path: str) -> Document | None:
+        """Read the layers of a file, with their masks and no pixels."""
+        if not self.reads_files:
+            return None
+        with zipfile.ZipFile(path) as file:
+            image = ElementTree.fromstring(file.read("maindoc.xml"))
+        found = Document()
+        for one in image.iter("{http://www.calligra.org/DTD/krita}layer"):
+            layer = found.add(Node(found, one.attrib["name"], one.attrib["nodetype"]))
+            for mask in one.iter("{http://www.calligra.org/DTD/krita}mask"):
+                found.add(Node(found, mask.attrib["name"], mask.attrib["nodetype"]), layer)
+        return found
 
     def createDocument(self, width: int, height: int, name: str, *space: Any) -> Document:
         return Document(width, height, space[:3], space[3])

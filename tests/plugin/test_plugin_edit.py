@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import fake_krita
 import pytest
@@ -15,6 +17,7 @@ from krita_drag.edit_state import Stage
 from krita_drag.geometry import Box, Point
 from krita_drag.link import EngineLink
 from krita_drag.link_status import LinkState
+from krita_drag.masked_layer import write_file
 from krita_drag.pairs import Pair
 from krita_drag.wire import messages as wire
 
@@ -87,7 +90,7 @@ def test_one_gesture_and_three_clicks_make_a_result(dragged: Edit, document: Any
     assert document.steps[steps:] == ["Add Layer"]
     settle()
     source, result, markers = document.root.childNodes()
-    assert bytes(result.pixelData(2, 3, 1, 1)) == bytes((10, 20, 30, 128))
+    assert bytes(result.pixelData(2, 3, 1, 1)) == bytes((10, 20, 30, 255)), "its mask has the soft edge"
     assert bytes(source.pixelData(0, 0, 64, 48)) == before
     assert dragged.session.notes == ()
     assert not markers.visible() and not dragged.editing and dragged.scene.preview is None
@@ -105,7 +108,7 @@ def test_a_layer_painted_on_meanwhile_is_told(dragged: Edit, document: Any, sett
 def test_an_edit_is_reopened_from_its_result(dragged: Edit, document: Any, engine: FakeEngine, settle: Any) -> None:
     dragged.apply()
     settle(lambda: len(names(document)) == 3)
-    again = Edit(document, dragged.session._send, dragged._settings, lambda: None)
+    again = Edit(document, dragged.session._send, dragged._settings)
     document.active = document.root.childNodes()[1]
     again.reopen()
     settle(lambda: len(engine.asked(wire.Restore)) == 1)
@@ -280,10 +283,50 @@ def test_the_way_there_as_animation(prepared: Edit, desk: Desk, engine: FakeEngi
     assert document.steps[-1] == "Import animation"
 
 
-def test_the_edge_as_a_mask_of_its_own(dragged: Edit, desk: Desk, krita: Any, settle: Any) -> None:
+def test_the_edge_as_a_mask_of_its_own(dragged: Edit, desk: Desk, document: Any, settle: Any) -> None:
     desk.choose("separate_mask", True)
+    before = list(document.steps)
     dragged.apply()
-    settle(lambda: krita.triggered == ["split_alpha_into_mask"])
+    settle(lambda: len(names(document)) == 3)
+    assert document.steps == [*before, "Add Layer"]
+    (result,) = (node for node in document.root.childNodes() if node.name().startswith("[Drag]"))
+    (mask,) = result.childNodes()
+    assert (mask.type(), mask.name()) == ("transparencymask", "Soft edge")
+    shown = dragged.session.shown.patch
+    assert shown.bgra[3] == 128 and result.pixelData(shown.box.x, shown.box.y, 1, 1).data()[3] == 255
+
+
+def test_a_krita_that_makes_no_mask_gets_the_soft_edge_in_the_layer(
+    dragged: Edit, desk: Desk, krita: Any, document: Any, settle: Any
+) -> None:
+    desk.choose("separate_mask", True)
+    krita.reads_files = False
+    dragged.apply()
+    settle(lambda: len(names(document)) == 3)
+    (result,) = (node for node in document.root.childNodes() if node.name().startswith("[Drag]"))
+    shown = dragged.session.shown.patch
+    assert not result.childNodes()
+    assert result.pixelData(shown.box.x, shown.box.y, 1, 1).data()[3] == 128
+
+
+@pytest.mark.parametrize("box", [Box(0, 0, 1, 1), Box(60, 3, 70, 130), Box(64, 64, 64, 64), Box(5, 127, 200, 2)])
+def test_the_file_of_a_mask_has_kritas_tiles(box: Box, tmp_path: Path) -> None:
+    alpha = bytes((7 * x + 13 * y) % 251 for y in range(box.h) for x in range(box.w))
+    path = tmp_path / "mask.kra"
+    write_file(path, (300, 300), box, alpha, "Edge & more")
+    with zipfile.ZipFile(path) as file:
+        head, tiles = file.read("mask/layers/mask.pixelselection").split(b"DATA ", 1)
+        assert ElementTree.fromstring(file.read("maindoc.xml")) is not None
+    assert b"PIXELSIZE 1\n" in head
+    count, tiles = tiles.split(b"\n", 1)
+    found = {}
+    for _ in range(int(count)):
+        line, tiles = tiles.split(b"\n", 1)
+        x, y, _, size = line.split(b",")
+        pixels, tiles = tiles[1 : int(size)], tiles[int(size) :]
+        found |= {(int(x) + i % 64, int(y) + i // 64): value for i, value in enumerate(pixels) if value != 255}
+    assert tiles == b""
+    assert found == {(box.x + i % box.w, box.y + i // box.w): value for i, value in enumerate(alpha)}
 
 
 def test_weights_of_points(prepared: Edit, engine: FakeEngine, settle: Any) -> None:

@@ -59,7 +59,7 @@ class AdvancedPanel(QtWidgets.QWidget):
         self._animation = self._switch("animation", tr("Apply as animation"))
         self._animation.setToolTip(tr("The way there becomes frames on the timeline."))
         self._mask = self._switch("separate_mask", tr("Edge as a mask of its own"))
-        self._mask.setToolTip(tr("The soft edge becomes a transparency mask to paint on; a second undo step."))
+        self._mask.setToolTip(tr("The soft edge becomes a transparency mask to paint on."))
         self._reopen = narrow(QtWidgets.QPushButton(tr("Reopen the edit of this layer")))
         self._reopen.clicked.connect(self.reopen_wanted)
         self._address = QtWidgets.QLineEdit()
