@@ -64,6 +64,13 @@ ENGINE_COLOURS = {
     LinkState.OFF: "#8a8a8a",
 }
 TROUBLE = "#d64545"
+REFUSALS = {
+    "version-mismatch": "Engine of another release",
+    "not-paired": "Engine does not know this computer",
+    "auth-failed": "Engine does not know this computer",
+    "pairing-failed": "Pairing failed",
+    "bad-option": "Not the address of an engine",
+}
 
 
 def describe(
@@ -123,6 +130,8 @@ def describe(
 
 
 def _engine_text(link: LinkStatus) -> str:
+    if link.state is not LinkState.READY and link.error is not None and link.error.code in REFUSALS:
+        return tr(REFUSALS[link.error.code])
     if link.state is LinkState.READY:
         return tr("Engine ready · {device}", device=link.device) if link.device else tr("Engine ready")
     return {

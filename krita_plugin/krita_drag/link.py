@@ -13,7 +13,7 @@ from .link_status import LinkState, LinkStatus
 from .qt import QtCore, Signal
 from .vendoring import provide_zmq
 from .wire import messages as wire
-from .wire.errors import KritaDragError, NotInstalled, NotRunning
+from .wire.errors import KritaDragError, NotInstalled, NotPaired, NotRunning
 
 if TYPE_CHECKING:
     from .client import Client
@@ -196,6 +196,9 @@ class EngineLink(QtCore.QObject):
             self._failure = event.exception() if isinstance(event, wire.Error) else None
             self._tell()
         else:
+            if isinstance(event, wire.Error) and event.code == NotPaired.code:  # let in while others pair, and no more
+                self._failure = event.exception()
+                self._tell()
             self.event.emit(event)
 
     def _tell(self) -> None:

@@ -76,6 +76,11 @@ class Desktop:
         """Press and release at a point of the screen."""
         self.xdotool("mousemove", *_pixel(xy), "sleep", 0.05, "mousedown", button, "sleep", 0.05, "mouseup", button)
 
+    def click_middle(self, box: Sequence[float]) -> None:
+        """Click the middle of a part of the screen (x, y, width, height)."""
+        x, y, width, height = box
+        self.click((x + width / 2, y + height / 2))
+
     def drag(
         self, path: Iterable[Sequence[float]], button: int = 1, pause_s: float = 0.02, modifiers: Sequence[str] = ()
     ) -> None:
@@ -103,6 +108,10 @@ class Desktop:
     def key(self, *names: str) -> None:
         """Press and release keys, by their X names, such as `ctrl+z` or `Escape`."""
         self.xdotool("key", "--delay", 30, *names)
+
+    def type(self, text: str) -> None:
+        """Type a text where the keyboard's focus is."""
+        self.xdotool("type", "--delay", 5, text)
 
     def screenshot(self, path: Path, rect: Sequence[int] | None = None) -> None:
         """Save the screen or the part (x, y, width, height) of it as a picture."""

@@ -88,7 +88,10 @@ class FakeEngine:
     def _answers(self, message: Any) -> list[Any]:
         if isinstance(message, wire.Hello):
             if message.proto_max < self._speaks[0]:
-                return [wire.Error(code="version-mismatch", message="Another version.", speaks=self._speaks)]
+                first, last = self._speaks
+                sentence = f"This client speaks versions 1 to 1 of the protocol, the engine {first} to {last}."
+                hint = "Run install.py again: it brings both sides to the same release."
+                return [wire.Error(code="version-mismatch", message=sentence, hint=hint, speaks=self._speaks)]
             device = wire.Device("Fake device", 0, 0)
             return [wire.Welcome(self._epoch, "9.9", wire.VERSION, devices=(device,))]
         if isinstance(message, wire.Ping):

@@ -99,6 +99,17 @@ def test_pairing_with_a_wrong_code(link: EngineLink, engines: Any, settle: Any) 
     assert link.status.error is not None and link.status.error.code == "pairing-failed"
 
 
+def test_who_is_let_in_while_others_pair_is_told_at_the_first_request(
+    link: EngineLink, engines: Any, settle: Any
+) -> None:
+    engine = engines(paired=False)
+    link.open(engine.address)
+    settle(lambda: link.status.state is LinkState.READY)
+    link.send(wire.ListModels(wire.new_id()))
+    settle(lambda: link.status.state is LinkState.FAILED)
+    assert link.status.error is not None and link.status.error.code == "not-paired"
+
+
 def test_without_a_connection_requests_are_answered_all_the_same(link: EngineLink, settle: Any) -> None:
     answers: list[Any] = []
     link.event.connect(answers.append)

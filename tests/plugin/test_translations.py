@@ -15,7 +15,12 @@ import pytest
 
 PLUGIN = Path(krita_drag.__file__).parent
 TEMPLATE = PLUGIN / "translations" / "template.json"
-TABLES = {"PHASES": "docker_view.py", "EDIT_ACTIONS": "actions.py", "DESK_ACTIONS": "actions.py"}
+TABLES = {
+    "PHASES": "docker_view.py",
+    "REFUSALS": "docker_view.py",
+    "EDIT_ACTIONS": "actions.py",
+    "DESK_ACTIONS": "actions.py",
+}
 
 
 def texts() -> set[str]:
