@@ -157,7 +157,9 @@ def _models(problems: list[str]) -> Facts:
 
 def _engine(problems: list[str]) -> Facts:
     """Ask the engine of this user, if one runs."""
-    from engine.service.folder import default_folder, is_held
+    from krita_drag.engine_files import is_held
+
+    from engine.service.folder import default_folder
     from engine.service.inquiry import ask_status
 
     folder = default_folder()

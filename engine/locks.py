@@ -2,43 +2,25 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from krita_drag.file_lock import try_lock
+
 RETRY_S = 0.2
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _try_lock(descriptor: int) -> bool:
-        try:
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-else:
-    import fcntl
-
-    def _try_lock(descriptor: int) -> bool:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
 
 
 def try_hold(path: Path) -> IO[str] | None:
     """Take the lock file `path` for as long as the returned file is open; None when another process holds it.
 
     Raises:
-        OSError: the file cannot be created.
+        OSError: the file cannot be created, or its file system knows no locks.
     """
     file = path.open("a")
-    if _try_lock(file.fileno()):
+    if try_lock(file.fileno()):
         return file
     file.close()
     return None
@@ -53,11 +35,11 @@ def exclusive(path: Path, on_wait: Callable[[], None] | None = None) -> Iterator
         on_wait: called once if the lock is not free.
 
     Raises:
-        OSError: the file cannot be created.
+        OSError: the file cannot be created, or its file system knows no locks.
     """
     with path.open("a") as file:  # closing the file frees the lock
         waited = False
-        while not _try_lock(file.fileno()):
+        while not try_lock(file.fileno()):
             if on_wait is not None and not waited:
                 on_wait()
             waited = True

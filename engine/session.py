@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,7 +13,7 @@ from torch import Tensor
 from engine.align import Crop, identity_crop
 from engine.drag import DEFAULT_SOLVER, DEFAULT_STEPS, DragPoints, DragStep, LiveDrag, drag
 from engine.images import Picture, to_uint8
-from engine.inversion import DEFAULT_PRESET, InversionStep, Snapshot, drive, find_crop, inverting
+from engine.inversion import DEFAULT_PRESET, InversionStep, Snapshot, find_crop, inverting
 from engine.models import Model, ModelStore
 from engine.points import Pair, check_pairs
 from engine.rendering import Patch, Region, Renderer, render
@@ -83,34 +83,6 @@ class Session:
         return cls(model, picture, crop, w_plus, generated=True)
 
     @classmethod
-    def from_photo(
-        cls,
-        model: Model,
-        picture: Picture,
-        store: ModelStore,
-        *,
-        pairs: Sequence[Pair] = (),
-        preset: str = DEFAULT_PRESET,
-        steps: int | None = None,
-        selection: NDArray[np.float32] | None = None,
-        crop: Crop | None = None,
-        on_step: Callable[[InversionStep], bool | None] | None = None,
-    ) -> Session:
-        """Open a photo or painting: find what the model knows in it, and its latent.
-
-        Args:
-            model, picture, store, pairs, preset, steps, selection, crop: as for `opening`.
-            on_step: told after every step; returning False stops there and keeps the best so far.
-
-        Raises:
-            BadPoints, OutOfMemory: as for `opening`.
-        """
-        opening = cls.opening(
-            model, picture, store, pairs=pairs, preset=preset, steps=steps, selection=selection, crop=crop
-        )
-        return drive(opening, on_step)
-
-    @classmethod
     def opening(
         cls,
         model: Model,
@@ -124,7 +96,9 @@ class Session:
         crop: Crop | None = None,
         resumed: Snapshot | None = None,
     ) -> Generator[InversionStep, bool | None, Session]:
-        """As `from_photo`, one step each time one is asked for; sending False ends it with the best so far.
+        """Open a photo or painting: find what the model knows in it, and its latent, one step at a time.
+
+        `engine.inversion.drive` runs the steps to their end; sending False ends them with the best so far.
 
         Args:
             model: loaded model.

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import zmq
+from krita_drag.engine_files import read_connection
 from krita_drag.keys import load_or_create, write_private
 from krita_drag.wire.codec import decode, encode
 from krita_drag.wire.messages import Ack, Credit, Hello, Live, Message, Open, Ping, Request, is_terminal, new_id
 
 from benchmarks.service.tiny_home import NAME
-from engine.service.folder import read_connection
 
 PATIENCE_S = 60.0  # a busy machine must not fail a test
 

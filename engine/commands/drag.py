@@ -17,7 +17,7 @@ from engine.commands.drag_outputs import Outcome, write_extras
 from engine.commands.dragging import drag_with_progress
 from engine.drag import DEFAULT_SOLVER, require_solver
 from engine.images import Picture, load_mask, load_picture, save_picture
-from engine.inversion import crop_from_corners, find_preset
+from engine.inversion import crop_from_corners, drive, find_preset
 from engine.models import Model, ModelInfo, ModelStore
 from engine.outputs import PICTURES, check_distinct, check_file, check_folder
 from engine.points import check_pairs
@@ -114,7 +114,7 @@ def _open_session(
     total = find_preset(preset, steps).steps
     with stop_on_interrupt() as stop, inversion_progress(progress, total, stop) as on_step:
         pairs = options.points if options.steps > 0 else ()
-        session = Session.from_photo(
+        opening = Session.opening(
             model,
             inputs.picture,
             store,
@@ -123,8 +123,8 @@ def _open_session(
             steps=steps,
             selection=inputs.mask if model.info.aligned else None,  # else it only says what may move
             crop=crop_from_corners(options.crop, model.generator.resolution) if options.crop else None,
-            on_step=on_step,
         )
+        session = drive(opening, on_step)
     if stop.wanted:
         progress.say("The search ends here; the drag starts from what was found. Ctrl-C again ends the drag.")
     return session

@@ -8,11 +8,12 @@ import os
 import sys
 from pathlib import Path
 
+from krita_drag.engine_files import read_connection
 from krita_drag.wire.messages import Status
 
 from engine.gateway import Gateway, Settings, serve
 from engine.outputs import to_json
-from engine.service.folder import default_folder, read_connection
+from engine.service.folder import default_folder
 from engine.service.inquiry import ask_status
 
 

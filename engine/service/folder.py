@@ -14,14 +14,14 @@ import os
 import shutil
 import time
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from krita_drag.wire.errors import AlreadyRunning, PermissionDenied
 
 from engine import __version__
 from engine.locks import try_hold
 from engine.paths import data_dir, storage_errors
-from engine.service.files import read_json, write_json
+from engine.service.files import write_json
 
 CONNECTION = "connection.json"
 _TRIES, _TRY_EVERY_S = 10, 0.03
@@ -30,28 +30,6 @@ _TRIES, _TRY_EVERY_S = 10, 0.03
 def default_folder() -> Path:
     """Return the folder of the user's own engine; it may not exist yet."""
     return data_dir() / "engine"
-
-
-def read_connection(folder: Path) -> dict[str, Any] | None:
-    """Return what a running engine left in its folder, or None when there is nothing of use."""
-    found = read_json(folder / CONNECTION)
-    if found is None or not isinstance(found.get("endpoint"), str) or not isinstance(found.get("server_key"), str):
-        return None
-    return found
-
-
-def is_held(folder: Path) -> bool:
-    """Return whether an engine runs on this folder, whatever its files say."""
-    if not (folder / "lock").exists():
-        return False
-    try:
-        file = try_hold(folder / "lock")
-    except OSError:
-        return False
-    if file is None:
-        return True
-    file.close()
-    return False
 
 
 class ServiceFolder:

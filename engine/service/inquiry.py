@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import zmq
+from krita_drag.engine_files import is_held, read_connection
 from krita_drag.keys import load_or_create
 from krita_drag.places import client_key_path
 from krita_drag.wire.codec import decode, encode
@@ -14,7 +15,6 @@ from krita_drag.wire.errors import NotPaired, NotRunning, ProtocolError
 from krita_drag.wire.messages import SPEAKS, AskStatus, Done, Hello, Status, new_id
 
 from engine import __version__
-from engine.service.folder import is_held, read_connection
 
 _WAIT_S = 5.0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from krita_drag.wire.errors import BadImage, BadMask
@@ -44,7 +45,7 @@ def whole_picture(picture: Picture, order: str) -> Frame:
     return to_frame(np.dstack([picture.rgb, alpha]), order)
 
 
-def patch_fields(patch: Patch, order: str) -> dict[str, object]:
+def patch_fields(patch: Patch, order: str) -> dict[str, Any]:
     """Return the fields `rect` and `patch` of an event."""
     x, y, width, height = (int(number) for number in patch.rect)
     return {"rect": (x, y, width, height), "patch": to_frame(patch.rgba, order)}

@@ -129,19 +129,13 @@ class Runner:
         job.unseen = size_px > 0 and report.show is not None
         job.preview_due = job.unseen and hosted.previews_wanted and time.monotonic() >= job.preview_at
         event = Progress(
-            re=job.message.id,
-            seq=job.seq,
+            **_state(hosted, job),
             phase=report.phase,
-            sid=_sid(hosted),
-            step=report.step,
             of=report.of,
             left_s=report.left_s,
             step_ms=job.step_ms,
             loss=report.loss,
             distance_px=report.distance_px,
-            handles=report.handles,
-            confidence=report.confidence,
-            lost=report.lost,
         )
         self._event(hosted, job, "progress", event)
 
@@ -153,17 +147,7 @@ class Runner:
         took = self._drawing_s = time.monotonic() - began
         job.preview_at = began + max(PREVIEW_EVERY_S, took / PREVIEW_SHARE)
         job.seq += 1
-        event = Preview(
-            re=job.message.id,
-            sid=hosted.sid,
-            seq=job.seq,
-            step=report.step,
-            live_seq=report.live_seq,
-            handles=report.handles,
-            confidence=report.confidence,
-            lost=report.lost,
-            **patch_fields(patch, hosted.order),  # type: ignore[arg-type]
-        )
+        event = Preview(**_state(hosted, job), live_seq=report.live_seq, **patch_fields(patch, hosted.order))
         self._event(hosted, job, "preview", event)
 
     def _finish(self, hosted: HostedSession, job: Job, fields: Fields) -> None:
@@ -231,6 +215,20 @@ def _as_out_of_memory(error: Exception) -> OutOfMemory | None:
             "The engine's memory does not hold this job.", "Close other programs, or use a smaller part."
         )
     return None
+
+
+def _state(hosted: HostedSession, job: Job) -> Fields:
+    """What progress and previews both tell."""
+    report = job.report
+    return {
+        "re": job.message.id,
+        "sid": _sid(hosted),
+        "seq": job.seq,
+        "step": report.step,
+        "handles": report.handles,
+        "confidence": report.confidence,
+        "lost": report.lost,
+    }
 
 
 def _sid(hosted: HostedSession) -> str | None:

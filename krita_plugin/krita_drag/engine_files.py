@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from .file_lock import try_lock
 from .wire.errors import NotInstalled
 
 _INSTALL_HINT = "Run `python3 install.py` in the folder of krita-drag, then press Retry."
@@ -62,7 +63,7 @@ def is_held(folder: Path) -> bool:
     """
     try:
         with (folder / "lock").open("rb+") as file:
-            return not _try_lock(file.fileno())
+            return not try_lock(file.fileno())
     except OSError:
         return False
 
@@ -85,23 +86,3 @@ def _read_object(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) else None
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _try_lock(descriptor: int) -> bool:
-        try:
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-else:
-    import fcntl
-
-    def _try_lock(descriptor: int) -> bool:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return False
-        return True

@@ -20,6 +20,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from engine.images import Picture
+from engine.inversion import drive
 from engine.models import Model, ModelStore
 from engine.session import Session
 from engine.session_file import describe_session, load_session, save_session
@@ -34,7 +35,7 @@ def session(faces_model: Model, store: ModelStore) -> Session:
     alpha = np.full((512, 512), 255, np.uint8)
     alpha[:30] = 90
     picture = Picture(skimage.data.astronaut(), alpha, notes=("A note.",))
-    session = Session.from_photo(faces_model, picture, store, preset="fast", steps=8)
+    session = drive(Session.opening(faces_model, picture, store, preset="fast", steps=8))
     mask = np.zeros((512, 512), np.float32)
     mask[120:180, 180:260] = 1
     list(session.drag([CORNER_OF_THE_MOUTH], mask=mask, max_steps=3))

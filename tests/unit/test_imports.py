@@ -16,7 +16,9 @@ QT = {"PyQt5", "PyQt6", "pykrita"}
 KRITA_MODULES = {"__init__", "extension", "failure", "document", "canvas", "docker", "markers"}
 THIRD_PARTY = {"torch", "numpy", "PIL", "zmq", "safetensors", "tqdm"}
 WITH_ZMQ = {"client", "connection", "keys"}
-FOR_THE_ENGINE = tuple(f"krita_drag.{name}" for name in ("wire", "client", "connection", "keys", "places"))
+FOR_THE_ENGINE = tuple(
+    f"krita_drag.{name}" for name in ("wire", "client", "connection", "engine_files", "file_lock", "keys", "places")
+)
 
 FILES = sorted(
     path

@@ -58,7 +58,6 @@ class Invite(Request):
     """
 
     type: ClassVar[str] = "invite"
-    id: str = field(ID, "of this request")
     code: str = field(Text(16), "the one-time code, made by the client that asks")
     window_s: float = field(Real(1, 600), "how long the code is good, seconds", 120.0)
 
@@ -68,7 +67,6 @@ class Pair(Request):
     """Ask to be put on the allow-list; only while `krita-drag pair` waits."""
 
     type: ClassVar[str] = "pair"
-    id: str = field(ID, "of this request")
     code: str = field(Text(16), "the one-time code")
     name: str = field(WORD, "what the allow-list shall call this client")
 
@@ -78,7 +76,6 @@ class ListModels(Request):
     """Ask which generators there are; `done` has `models`."""
 
     type: ClassVar[str] = "list_models"
-    id: str = field(ID, "of this request")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +83,6 @@ class LoadModel(Request):
     """Load a generator before it is needed; `done` has `resolution`, `sha256` and `load_ms`."""
 
     type: ClassVar[str] = "load_model"
-    id: str = field(ID, "of this request")
     model: str = field(WORD, "its name")
 
 
@@ -98,7 +94,6 @@ class Open(Request):
     """
 
     type: ClassVar[str] = "open"
-    id: str = field(ID, "of this request")
     sid: str = field(ID, "the session; made by the client")
     model: str = field(WORD, "name of the generator")
     order: str = field(Choice(("RGBA", "BGRA")), "order of the channels in all frames of the session", "RGBA")
@@ -118,7 +113,6 @@ class Invert(Request):
     """Find the picture in the model: the long work before the first drag. A drag that finds it undone does it first."""
 
     type: ClassVar[str] = "invert"
-    id: str = field(ID, "of this request")
     sid: str = field(ID, SID_SAYS)
     preset: str = field(Name(PRESETS), "how much time to spend", "balanced")
     steps: int | None = field(Whole(1, 100_000), "steps of the search instead of the preset's", None)
@@ -142,7 +136,6 @@ class Drag(Request):
     """Move handles to their targets."""
 
     type: ClassVar[str] = "drag"
-    id: str = field(ID, "of this request")
     sid: str = field(ID, SID_SAYS)
     points: tuple[tuple[float, ...], ...] = field(
         PAIRS, "x and y of the handle, then of its target, document pixels; a handle on its target stays: an anchor"
@@ -192,7 +185,6 @@ class Undo(Request):
     """Go back to the state before the latest drag; `done` has its patch."""
 
     type: ClassVar[str] = "undo"
-    id: str = field(ID, "of this request")
     sid: str = field(ID, SID_SAYS)
 
 
@@ -201,7 +193,6 @@ class Redo(Request):
     """Take the latest undo back; `done` has the state's patch."""
 
     type: ClassVar[str] = "redo"
-    id: str = field(ID, "of this request")
     sid: str = field(ID, SID_SAYS)
 
 
@@ -210,7 +201,6 @@ class Reset(Request):
     """Return to the picture as opened; can be undone."""
 
     type: ClassVar[str] = "reset"
-    id: str = field(ID, "of this request")
     sid: str = field(ID, SID_SAYS)
 
 
@@ -219,7 +209,6 @@ class Render(Request):
     """Ask for the patch of the present state again, full size, or of a moment on the way there, as for an animation."""
 
     type: ClassVar[str] = "render"
-    id: str = field(ID, "of this request")
     sid: str = field(ID, SID_SAYS)
     at: float | None = field(Real(0, 1), "moment: 0 is the picture as it was opened, 1 the present state", None)
 
@@ -229,7 +218,6 @@ class Save(Request):
     """Ask for the session as a file; `done` has it in `session`."""
 
     type: ClassVar[str] = "save"
-    id: str = field(ID, "of this request")
     sid: str = field(ID, SID_SAYS)
 
 
@@ -238,7 +226,6 @@ class Restore(Request):
     """Begin a session from a file made by `save`; `done` is that of `open`, with the patch of the saved state."""
 
     type: ClassVar[str] = "restore"
-    id: str = field(ID, "of this request")
     sid: str = field(ID, "the session; made by the client")
     session: Frame = field(BYTES, "the file")
     order: str = field(Choice(("RGBA", "BGRA")), "as in `open`", "RGBA")
@@ -249,7 +236,6 @@ class Close(Request):
     """End a session and forget everything about it; closing what is not there is done at once."""
 
     type: ClassVar[str] = "close"
-    id: str = field(ID, "of this request")
     sid: str = field(ID, SID_SAYS)
 
 
@@ -258,7 +244,6 @@ class Shutdown(Request):
     """End the engine; only the client of the same machine and user may."""
 
     type: ClassVar[str] = "shutdown"
-    id: str = field(ID, "of this request")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -266,7 +251,6 @@ class AskStatus(Request):
     """Ask how the engine is; `done` has `status`."""
 
     type: ClassVar[str] = "status"
-    id: str = field(ID, "of this request")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -55,10 +55,11 @@ class Message(Specified):
     always_readable: ClassVar[bool] = False
 
 
+@dataclasses.dataclass(frozen=True)
 class Request(Message):
     """A message that ends in exactly one terminal event."""
 
-    id: str
+    id: str = field(ID, "of this request")
 
 
 class Event(Message):
