@@ -14,15 +14,16 @@ from .edit import Edit
 from .guard import guarded
 from .panels.advanced import AdvancedPanel
 from .panels.engine import EnginePanel, SourcePanel
-from .panels.parts import column
-from .panels.points import DragPanel, PointsPanel
+from .panels.parts import Foot, column, scrolling
+from .panels.points import DragPanel, PairList, PointsPanel
 from .panels.result import MessagePanel, ResultPanel
-from .qt import Qt, QtCore, QtWidgets, is_alive
+from .qt import QtCore, QtWidgets, is_alive
 from .translate import tr
 
 REFRESH_MS = 50  # what changes in between is shown together
 SETTLE_MS = (0, 200, 600)  # Krita builds the widgets of a new view some time after it says so
-LOWEST_EM = 10  # height below which the docker would be overlooked in Krita's column
+MESSAGE_EM = 4  # of the message, which scrolls if it is longer and there is no room
+LOWEST_EM = 12  # height below which the docker would be overlooked in Krita's column
 WATCH_MS = 1000  # for what Krita has no signal for: the active layer and the selection
 
 
@@ -56,20 +57,23 @@ class DragDocker(DockWidget):
         pad = round(0.4 * body.fontMetrics().height())
         layout.setContentsMargins(pad, pad, pad, pad)
         self._engine, self._source, self._points = EnginePanel(), SourcePanel(), PointsPanel()
-        self._drag, self._result, self._message = DragPanel(), ResultPanel(), MessagePanel()
-        self._advanced = AdvancedPanel()
-        panels = (self._engine, self._message, self._source, self._points, self._drag, self._result, self._advanced)
+        self._drag, self._result, self._list = DragPanel(), ResultPanel(), PairList()
+        self._advanced, self._message = AdvancedPanel(), MessagePanel()
+        panels = (self._engine, self._source, self._points, self._drag, self._result, self._list, self._advanced)
         for panel in panels:
             layout.addWidget(panel)
         layout.addStretch(1)
         self._connect()
-        scroll = QtWidgets.QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QtWidgets.QFrame.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setMinimumHeight(round(LOWEST_EM * body.fontMetrics().height()))
-        scroll.setWidget(body)
-        return scroll
+        em = body.fontMetrics().height()
+        scroll = scrolling(body)
+        scroll.setMinimumHeight(round((LOWEST_EM - MESSAGE_EM) * em))
+        self._foot = Foot(self._message, round(MESSAGE_EM * em))
+        both = QtWidgets.QWidget()  # what comes and goes is at the foot: no button may move away under the pointer
+        both.setMinimumHeight(round(LOWEST_EM * em))
+        halves = column(both, spacing_em=0)
+        halves.addWidget(scroll, 1)
+        halves.addWidget(self._foot)
+        return both
 
     def _connect(self) -> None:
         desk = self._desk
@@ -191,9 +195,11 @@ class DragDocker(DockWidget):
         self._engine.show_view(view)
         self._source.show_view(view, desk.models, desk.settings.model, edit is not None and edit.show_inverted)
         self._points.show_view(view, edit is not None and edit.editing)
+        self._list.show_view(view)
         self._drag.show_view(view, desk.settings)
         self._result.show_view(view)
         self._message.show_view(view)
+        self._foot.follow(view.message is not None)
         self._advanced.show_view(view, desk.settings)
         has_overlay = self._overlay is not None and is_alive(self._overlay)
         if has_overlay != self._overlay_wanted():

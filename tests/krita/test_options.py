@@ -22,6 +22,21 @@ WHOLE = (0, 0, 512, 512)
 LIVE = "Live: follow while I pull"
 
 
+PLACES = """
+places = set()
+
+def look():
+    lasting = [button("Place points"), button("Apply as new layer"), button("Drag") or button("Stop")]
+    body = docker.findChildren(QScrollArea)[0].widget()
+    places.add(tuple(one.mapTo(body, QPoint(0, 0)).y() for one in lasting))
+
+from PyQt5.QtWidgets import QScrollArea
+watch = QTimer()
+watch.timeout.connect(look)
+watch.start(50)
+"""
+
+
 @pytest.fixture(scope="module")
 def krita(
     template: Profile, desktop: Desktop, models_folder: Path, photo: Path, tmp_path_factory: pytest.TempPathFactory
@@ -29,6 +44,7 @@ def krita(
     folder = tmp_path_factory.mktemp("options")
     with plugin_running(template, desktop, folder, models_folder, document=photo) as session:
         session.run("photo = k.activeDocument().pixelData(0, 0, 512, 512).data()")
+        session.run(PLACES)
         session.prepare(steps=6)
         session.view(2)
         session.until("edit().editing and docker._overlay is not None and docker._overlay.editing")
@@ -38,6 +54,7 @@ def krita(
             "docker._desk.link.event.connect(lambda e: previews.append(e) if isinstance(e, wire.Preview) else None)"
         )
         yield session
+        session.run("watch.stop()")
 
 
 def document_is_the_photo(krita: PluginSession) -> bool:
@@ -199,3 +216,11 @@ def test_the_soft_edge_as_a_mask_to_paint_on_is_still_one_undo_step(krita: Plugi
     y, x = slice(143, 149), slice(222, 238)
     photo = np.frombuffer(krita.run("photo"), np.uint8).reshape(512, 512, 4)[..., :3].astype(int)
     assert difference(photo[y, x], masked[y, x]) > 3 > difference(photo[y, x], painted(krita)[y, x])
+
+
+def test_no_button_has_moved_away_under_the_pointer(krita: PluginSession) -> None:
+    krita.run("k.activeDocument().setSelection(None); select(layer('Drag markers'))")
+    krita.click_button("Prepare again")
+    krita.run("edit().stop()")
+    krita.wait_for_stage("ready", "empty")
+    assert krita.run("len(places)") == 1, krita.run("list(places)")

@@ -14,6 +14,7 @@ import pytest
 from krita_drag import extension
 from krita_drag.actions import DESK_ACTIONS, EDIT_ACTIONS
 from krita_drag.docker import DragDocker
+from krita_drag.edit_state import Stage
 from krita_drag.geometry import Point
 from krita_drag.link_status import LinkState, LinkStatus
 from PyQt5 import QtCore, QtGui, QtWidgets
@@ -146,6 +147,39 @@ def test_nothing_is_cut_off_in_a_narrow_column(docker: DragDocker, application: 
         if button.isVisible():
             text_px = button.fontMetrics().horizontalAdvance(button.text())
             assert text_px <= button.width(), button.text()
+
+
+def test_no_button_moves_whatever_is_told(docker: DragDocker, settle: Any) -> None:
+    from krita_drag.wire.errors import NoLayer
+
+    docker.setFloating(True)
+    docker.resize(260, 700)
+    docker.show()
+    lasting = ("Place points", "Clear", "Live: follow while I pull", "Apply as new layer", "Advanced")
+    session, places = docker._edit.session, set()
+
+    def look() -> None:
+        docker.refresh()
+        settle()
+        there = buttons(docker)
+        drag = next(button for text, button in there.items() if text in ("Drag", "Stop"))
+        shown = [there[text] for text in lasting] + [drag]
+        places.add(tuple(button.mapTo(docker, QtCore.QPoint(0, 0)).y() for button in shown))
+
+    states = [
+        LinkStatus(state, error=NoLayer("Gone. " * 20, "Do. " * 20) if state is LinkState.FAILED else None)
+        for state in LinkState
+    ]
+    for status in states:
+        docker._desk.link.status = status
+        look()
+    docker._desk.link.status = LinkStatus(LinkState.READY)
+    for stage in (Stage.EMPTY, Stage.PREPARING, Stage.READY, Stage.DRAGGING, Stage.APPLYING):
+        session.stage, session.shown.of, session.shown.step, session.shown.phase = stage, 20, 3, "projecting"
+        look()
+    session.report(NoLayer("No layer is selected.", "Select one. " * 30))
+    look()
+    assert len(places) == 1, places
 
 
 class Lent(fake_krita.Window):

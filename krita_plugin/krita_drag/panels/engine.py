@@ -6,7 +6,9 @@ from ..docker_view import DockerView
 from ..link_status import Remedy
 from ..qt import QtWidgets, Signal
 from ..translate import tr
-from .parts import Quiet, column, narrow, row, set_items, wrapping_label
+from .parts import Quiet, column, keep_room, narrow, row, set_items, wrapping_label
+
+DOING_LINES = 3.1  # of the longest text that says what goes on
 
 
 class EnginePanel(QtWidgets.QWidget):
@@ -22,7 +24,9 @@ class EnginePanel(QtWidgets.QWidget):
         self._text = wrapping_label()
         self._button = QtWidgets.QPushButton()
         self._button.clicked.connect(self.remedy_wanted)
+        keep_room(self._button)
         column(self).addLayout(row(self._light, self._text, self._button, stretch=1))
+        self.setMinimumHeight(round(2.4 * self.fontMetrics().lineSpacing()))  # of two lines, or a button
 
     def show_view(self, view: DockerView) -> None:
         """Copy the view."""
@@ -64,7 +68,10 @@ class SourcePanel(QtWidgets.QWidget):
             form.addWidget(QtWidgets.QLabel(name), line, 0)
             form.addWidget(widget, line, 1)
         layout.addLayout(form)
-        for widget in (self._prepare, self._bar, self._doing, self._inverted):
+        self._either = QtWidgets.QStackedWidget()  # one is for the time while something goes on, one for afterwards
+        self._either.addWidget(self._doing)
+        self._either.addWidget(self._inverted)
+        for widget in (self._prepare, keep_room(self._bar), keep_room(self._either, lines=DOING_LINES)):
             layout.addWidget(widget)
 
     def show_view(self, view: DockerView, models: list, model: str, inverted: bool) -> None:
@@ -74,11 +81,11 @@ class SourcePanel(QtWidgets.QWidget):
         self._prepare.setText(view.prepare_text)
         self._prepare.setEnabled(view.can_prepare)
         self._bar.setVisible(view.progress is not None)
-        self._doing.setVisible(view.progress is not None)
-        self._doing.setText(view.progress_text)
+        self._doing.setText(view.progress_text if view.progress is not None else "")
         if view.progress is not None:
             self._bar.setRange(0, 0 if view.progress < 0 else 1000)
             self._bar.setValue(round(1000 * max(0.0, view.progress)))
         with Quiet(self._inverted):
             self._inverted.setChecked(inverted)
-        self._inverted.setVisible(view.can_toggle_inverted or inverted)
+        compares = view.progress is None and (view.can_toggle_inverted or inverted)
+        self._either.setCurrentWidget(self._inverted if compares else self._doing)

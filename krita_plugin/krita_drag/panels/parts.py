@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..qt import Qt, QtCore, QtWidgets
+from ..qt import Qt, QtCore, QtGui, QtWidgets
 
 
 def wrapping_label(text: str = "") -> QtWidgets.QLabel:
@@ -16,6 +16,21 @@ def wrapping_label(text: str = "") -> QtWidgets.QLabel:
     policy.setHeightForWidth(True)
     label.setSizePolicy(policy)
     return label
+
+
+def keep_room(widget: QtWidgets.QWidget, lines: float = 0.0) -> QtWidgets.QWidget:
+    """Let a widget keep its place while it is hidden, so that what is below it stays where it is.
+
+    Args:
+        widget: which comes and goes.
+        lines: height to keep, in lines of its font; 0 for its own.
+    """
+    policy = widget.sizePolicy()
+    policy.setRetainSizeWhenHidden(True)
+    widget.setSizePolicy(policy)
+    if lines:
+        widget.setFixedHeight(round(lines * widget.fontMetrics().lineSpacing()))
+    return widget
 
 
 def narrow(widget: QtWidgets.QWidget) -> QtWidgets.QWidget:
@@ -39,6 +54,51 @@ def row(*widgets: QtWidgets.QWidget, stretch: int = 0) -> QtWidgets.QHBoxLayout:
     for index, widget in enumerate(widgets):
         layout.addWidget(widget, 1 if index == stretch else 0)
     return layout
+
+
+def scrolling(body: QtWidgets.QWidget, area: QtWidgets.QScrollArea | None = None) -> QtWidgets.QScrollArea:
+    """Put a widget into an area that scrolls it up and down, a new one if none is given."""
+    area = area or QtWidgets.QScrollArea()
+    area.setWidgetResizable(True)
+    area.setFrameShape(QtWidgets.QFrame.Shape.NoFrame)
+    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    area.setWidget(body)
+    return area
+
+
+class Foot(QtWidgets.QScrollArea):
+    """As high as what is in it, if there is room for that; else that scrolls.
+
+    Args:
+        body: what is in it.
+        least_px: height that it has in any case while it is shown.
+    """
+
+    def __init__(self, body: QtWidgets.QWidget, least_px: int) -> None:
+        super().__init__()
+        self._least_px = least_px
+        scrolling(body, self)
+        self.setSizePolicy(QtWidgets.QSizePolicy.Policy.Ignored, QtWidgets.QSizePolicy.Policy.Maximum)
+
+    def follow(self, shown: bool) -> None:
+        """Show or hide it, and take the height of what is in it now."""
+        self.setVisible(shown)
+        self.updateGeometry()
+
+    def sizeHint(self) -> QtCore.QSize:  # noqa: N802 Qt's name
+        """Return the height of what is in it, at the present width."""
+        width = max(1, self.viewport().width())
+        return QtCore.QSize(width, max(self._least_px, self.widget().heightForWidth(width)))
+
+    def minimumSizeHint(self) -> QtCore.QSize:  # noqa: N802 Qt's name
+        """Return the least height."""
+        return QtCore.QSize(0, self._least_px)
+
+    def resizeEvent(self, event: QtGui.QResizeEvent) -> None:  # noqa: N802 Qt's name
+        """Another width needs another height."""
+        super().resizeEvent(event)
+        if event.oldSize().width() != event.size().width():
+            self.updateGeometry()
 
 
 class Quiet:

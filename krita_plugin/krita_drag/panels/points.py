@@ -13,7 +13,7 @@ MOST_ROWS = 6
 
 
 class PointsPanel(QtWidgets.QWidget):
-    """Turns placing of points on and off, and says how far each has to go."""
+    """Turns placing of points on and off."""
 
     editing_wanted = Signal(bool)
     clear_wanted = Signal()
@@ -28,10 +28,7 @@ class PointsPanel(QtWidgets.QWidget):
         self._edit.toggled.connect(self.editing_wanted)
         self._clear = QtWidgets.QPushButton(tr("Clear"))
         self._clear.clicked.connect(self.clear_wanted)
-        self._rows = wrapping_label()
-        layout = column(self)
-        layout.addLayout(row(self._edit, self._clear))
-        layout.addWidget(self._rows)
+        column(self).addLayout(row(self._edit, self._clear))
 
     def show_view(self, view: DockerView, editing: bool) -> None:
         """Copy the view."""
@@ -39,11 +36,23 @@ class PointsPanel(QtWidgets.QWidget):
             self._edit.setChecked(editing)
         self._edit.setEnabled(view.can_edit)
         self._clear.setEnabled(view.can_edit and bool(view.rows))
+
+
+class PairList(QtWidgets.QWidget):
+    """Says how far each point has to go; below the buttons, as it grows and shrinks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._rows = wrapping_label()
+        column(self).addWidget(self._rows)
+
+    def show_view(self, view: DockerView) -> None:
+        """Copy the view."""
         lines = [_line(one) for one in view.rows[:MOST_ROWS]]
         if len(view.rows) > MOST_ROWS:
             lines.append(tr("and {count} more (at most {most})", count=len(view.rows) - MOST_ROWS, most=MAX_PAIRS))
         self._rows.setText("\n".join(lines))
-        self._rows.setVisible(bool(lines))
+        self.setVisible(bool(lines))
 
 
 def _line(one: Row) -> str:

@@ -78,7 +78,6 @@ class MessagePanel(QtWidgets.QFrame):
     def show_view(self, view: DockerView) -> None:
         """Copy the view."""
         self._message = view.message
-        self.setVisible(view.message is not None)
         if view.message is None:
             return
         problem = view.message.is_problem
