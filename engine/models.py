@@ -25,6 +25,7 @@ from krita_drag.wire.errors import (
 )
 
 from engine import model_folder
+from engine.allocator import keep_freed_memory
 from engine.catalogue import CATALOGUE, DETECTOR, Entry, ModelInfo
 from engine.conversion import CONVERTERS
 from engine.locks import exclusive
@@ -164,12 +165,15 @@ class ModelStore:
     def load(self, name: str, device: torch.device | str = "cpu") -> Model:
         """Load an installed model. On the CPU its weights stay in the file and are mapped from there.
 
+        The process keeps freed memory from then on, see `engine.allocator`.
+
         Raises:
             ModelNotFound: it is unknown, or not installed yet.
             ModelCorrupt: its file is damaged; a full check of the content is `verify`.
         """
         if _is_hidden(name):
             raise ModelNotFound(f"“{name}” is not a model to load by itself.", "See `krita-drag models list`.")
+        keep_freed_memory()
         folder = self._installed_folder(name)
         record = self._record(folder)
         model_folder.check_size(folder, record)

@@ -25,6 +25,7 @@ from krita_drag.wire.codec import decode
 from krita_drag.wire.errors import KritaDragError
 from krita_drag.wire.messages import Request
 
+from engine.allocator import release_memory
 from engine.service.hosted import HostedSession
 from engine.service.journal import open_journal
 from engine.service.lifeline import leave_with
@@ -36,6 +37,7 @@ _log = logging.getLogger(__name__)
 
 IDLE_POLL_MS = 200
 BEAT_EVERY_S = 1.0
+REST_S = 5.0  # without work, after which memory goes back to the system
 
 
 class Worker:
@@ -54,6 +56,7 @@ class Worker:
         self._runner = Runner(self._tell, self._ladder.make_room)
         self._socket = connect(settings)
         self._beaten = 0.0
+        self._worked: float | None = None  # when there was work last; None: memory went back since then
         self._blamed = ""
         self._word = (self._folder / "worker.now").open("wb", buffering=0)
 
@@ -68,8 +71,18 @@ class Worker:
                 self._read(0)
                 if hosted.runnable:
                     self._turn(hosted)
-            self._ladder.put_away(time.monotonic())
+            now = time.monotonic()
+            self._ladder.put_away(now)
+            self._rest(bool(runnable), now)
             self._beat()
+
+    def _rest(self, works: bool, now: float) -> None:
+        """Give memory back once there has been nothing to do for a while."""
+        if works:
+            self._worked = now
+        elif self._worked is not None and now - self._worked > REST_S:
+            self._worked = None
+            release_memory()
 
     def _turn(self, hosted: HostedSession) -> None:
         request = hosted.job.message.id if hosted.job is not None else hosted.waiting[0].id

@@ -8,9 +8,6 @@ of the forward pass that carries it. The rows of the judges keep the three count
 
 from __future__ import annotations
 
-import ctypes
-import gc
-import sys
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -23,6 +20,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from benchmarks.timing import PeakMemory, synchronise
+from engine.allocator import release_memory
 from stylegan2 import Generator
 
 FORWARD_COST = 1
@@ -114,7 +112,7 @@ class Meter:
         self._memory = None if self._on_gpu or not Path("/proc/self/statm").exists() else PeakMemory()
 
     def __enter__(self) -> Meter:
-        release_memory()
+        release_memory()  # so that a peak belongs to the drag in which it happens
         if self._on_gpu:
             torch.cuda.reset_peak_memory_stats()
             self._base_bytes = torch.cuda.memory_allocated()
@@ -148,12 +146,3 @@ class Meter:
             "seconds": round(self.seconds, 3),
             "peak_mb": None if self.peak_mb is None else round(self.peak_mb, 1),
         }
-
-
-def release_memory() -> None:
-    """Give freed memory back to the system, so that a peak belongs to the drag in which it happens."""
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):  # glibc only
-        libc.malloc_trim(0)

@@ -6,8 +6,9 @@ import logging
 import time
 from collections.abc import Mapping
 
+from engine.allocator import release_memory
 from engine.service.hosted import HostedSession
-from engine.service.model_cache import ModelCache, release_memory
+from engine.service.model_cache import ModelCache
 
 _log = logging.getLogger(__name__)
 

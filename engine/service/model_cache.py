@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import time
 from collections.abc import Collection
 
 import torch
 
+from engine.allocator import release_memory
 from engine.model_folder import read_record
 from engine.models import Model, ModelStore
 
@@ -64,13 +64,6 @@ class ModelCache:
             del self._models[key]
         release_memory()
         return len(idle)
-
-
-def release_memory() -> None:
-    """Give what nothing refers to any more back to the device."""
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
 
 
 def describe_device(device: torch.device) -> dict[str, str | int]:
