@@ -276,7 +276,7 @@ def _notes(node: Any) -> Iterator[str]:
 def _set_space(node: Any, space: tuple) -> None:
     if (node.colorModel(), node.colorDepth(), node.colorProfile()) == space:
         return
-    if not node.setColorSpace(*space):
+    if not all(space) or not node.setColorSpace(*space):  # without a profile's name Krita may crash
         raise UnsupportedColor(
             f"Krita cannot convert between the colours of this document ({space[0]} {space[1]}) and sRGB.",
             "Convert a copy to RGB: Image > Convert Image Color Space.",

@@ -60,7 +60,7 @@ def masked_layer(
     if scratch is None:
         return None
     try:
-        if (scratch.colorModel(), scratch.colorDepth(), scratch.colorProfile()) != space:
+        if all(space) and (scratch.colorModel(), scratch.colorDepth(), scratch.colorProfile()) != space:
             scratch.setColorSpace(*space)
             scratch.waitForDone()
         nodes = scratch.topLevelNodes()

@@ -11,6 +11,7 @@ import pytest
 from desktop import Desktop
 from krita_session import Profile
 from numpy.typing import NDArray
+from PIL import Image
 from plugin_session import PluginSession, plugin_running
 
 SRGB = "sRGB-elle-V2-srgbtrc.icc"
@@ -205,3 +206,37 @@ def test_the_result_has_the_colours_of_the_document(
     krita.until("[n.name() for n in layers()] == ['Background', 'Drag markers']")
     krita.settle()
     assert krita.run("k.activeDocument().pixelData(0, 0, 512, 512)") == before
+
+
+@pytest.mark.parametrize("named", [b"ClayRGB", b"MyOwn18"], ids=["known", "unknown"])
+def test_a_photo_with_a_profile_of_its_own(
+    named: bytes, krita: PluginSession, open_new: Callable[..., None], photo: Path, tmp_path: Path
+) -> None:
+    """A profile embedded in the file, whether Krita knows it already or not; no engine needed."""
+    profile = (Path("/usr/share/color/icc/krita") / "ClayRGB-elle-V2-g22.icc").read_bytes()
+    path = tmp_path / f"{named.decode()}.png"
+    with Image.open(photo) as picture:
+        picture.save(path, icc_profile=profile.replace(b"ClayRGB", named))
+    krita.run("doc = k.openDocument(path); k.activeWindow().addView(doc)", path=str(path))
+    krita.until("docker._edit is not None and docker._edit.document.krita == k.activeDocument()")
+    name = krita.run("doc.colorProfile()")
+    assert named.decode() in name
+    read = krita.run(
+        "from krita_drag.geometry import Box as PartOf\n"
+        "part = PartOf(0, 0, 512, 512)\n"
+        "answer = b''.join(edit().document.read(layers()[0], part))"
+    )
+    as_srgb = np.frombuffer(read, np.uint8).reshape(512, 512, 4)[..., :3].astype(int)
+    assert np.abs(as_srgb - seen(krita)).mean() < 1
+    with Image.open(photo) as picture:
+        raw_numbers = np.asarray(picture)[..., ::-1].astype(int)
+    assert np.abs(as_srgb - raw_numbers).mean() > 3, "nothing was converted"
+    before = seen(krita)
+    krita.run(
+        "pixels = b''.join(edit().document.read(layers()[0], part))\n"
+        "edit().document.add_result(layers()[0], 'back', part, pixels, 'edge')"
+    )
+    krita.until("len(layers()) == 2")
+    krita.settle()
+    assert krita.run("layer('back').colorProfile()") == name
+    assert np.abs(seen(krita) - before).mean() < 1.5, "the way there and back changed the colours"

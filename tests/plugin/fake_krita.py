@@ -87,7 +87,8 @@ class Node:
         return self.space[2]
 
     def setColorSpace(self, *space: str) -> bool:
-        if not space[2]:
+        assert all(space), "Krita crashes"
+        if space[0] == "odd":
             return False
         # enough to see that both ways were gone: another space has its bytes inverted
         if (self.space == SRGB) != (space == SRGB):

@@ -100,8 +100,9 @@ def test_other_colours_are_converted_both_ways_without_undo_steps(krita: Any, sp
     assert subject.source().notes
 
 
-def test_colours_that_krita_cannot_convert(krita: Any) -> None:
-    document = fake_krita.Document(space=("RGBA", "U8", ""))
+@pytest.mark.parametrize("space", [("RGBA", "U8", ""), ("odd", "U8", "unknown")], ids=["no profile", "no way"])
+def test_colours_that_krita_cannot_convert(krita: Any, space: tuple[str, str, str]) -> None:
+    document = fake_krita.Document(space=space)
     layer = document.add(fake_krita.Node(document, "Photo", "paintlayer"))
     with pytest.raises(UnsupportedColor) as failure:
         list(KritaDocument(document).read(layer, Box(0, 0, 2, 2)))
