@@ -174,13 +174,17 @@ def _engine(problems: list[str]) -> Facts:
     }
 
 
+# A sandboxed Krita that finds no Python of its own system there cannot start the engine.
+SANDBOXED = dict.fromkeys(("flatpak", "snap"), "; in a sandbox: it may need `krita-drag serve` in a terminal")
+
+
 def _krita() -> Facts:
     programs = krita_finder.find_programs()
     facts = {"program": ", ".join(map(str, programs)) or "not found (an AppImage can lie anywhere)"}
     for profile in krita_finder.profiles():
         if profile.resources.exists():
             place = f"{profile.resources}: plugin {krita_finder.plugin_state(profile)}"
-            facts[f"profile {profile.kind}"] = place
+            facts[f"profile {profile.kind}"] = place + SANDBOXED.get(profile.kind, "")
     if len(facts) == 1:
         facts["plugin"] = "not installed: this user has not started any Krita that can be seen"
     return facts

@@ -91,6 +91,7 @@ class Edit(QtCore.QObject):
         self.editing = on
         if on:
             self.markers.ensure()
+            self.markers.set_visible(True)  # Apply has hidden it, perhaps before the document was saved
             self.editor.replace(self.markers.read())
             self._watch.start()
         else:

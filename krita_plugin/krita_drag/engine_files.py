@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from .file_lock import try_lock
-from .wire.errors import NotInstalled
+from .wire.errors import NotInstalled, NotRunning
 
 _INSTALL_HINT = "Run `python3 install.py` in the folder of krita-drag, then press Retry."
 # Krita exports PYTHONPATH, its AppImage LD_LIBRARY_PATH: with Krita's libraries another Python does not live long.
 _DROPPED_PREFIXES = ("PYTHON", "DYLD_")
 _DROPPED = ("LD_LIBRARY_PATH", "LD_PRELOAD", "__PYVENV_LAUNCHER__", "QT_PLUGIN_PATH")
 _TAIL_BYTES = 8192
+SANDBOX_MARK = Path("/.flatpak-info")  # Flatpak puts it into every sandbox
 
 
 def engine_python(home: Path) -> Path:
@@ -27,15 +28,34 @@ def engine_python(home: Path) -> Path:
 
     Raises:
         NotInstalled: there is none, or the installation is not complete.
+        NotRunning: it is there, but this Krita is in a sandbox from which it cannot be started.
     """
     installed = _read_object(home / "install.json")
     if installed is None:
         raise NotInstalled("The engine is not installed on this computer.", _INSTALL_HINT)
     in_environment = "Scripts/python.exe" if sys.platform == "win32" else "bin/python"
     python = Path(str(installed.get("python") or home / "engine-venv" / in_environment))
-    if "engine" not in installed.get("done", ()) or not python.exists():
+    complete = "engine" in installed.get("done", ())
+    if complete and not python.exists() and in_sandbox():
+        raise NotRunning("This Krita is in a sandbox and cannot start the engine.", sandbox_hint(python))
+    if not complete or not python.exists():
         raise NotInstalled("The installation of the engine is not complete.", _INSTALL_HINT)
     return python
+
+
+def in_sandbox() -> bool:
+    """Tell whether this Krita came as a Flatpak or Snap, which see another system than the user's."""
+    return SANDBOX_MARK.exists() or os.environ.get("SNAP_NAME") == "krita"
+
+
+def sandbox_hint(python: Path) -> str:
+    """Return what helps in a sandbox.
+
+    Args:
+        python: that the engine was installed with.
+    """
+    program = python.parent / "krita-drag"
+    return f"Run `{program} serve` in a terminal and leave it open: Krita finds that engine by itself."
 
 
 def clean_environment(environment: Mapping[str, str], home: Path) -> dict[str, str]:

@@ -24,8 +24,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from .engine_files import clean_environment, engine_python, is_held, last_lines, read_connection
-from .wire.errors import KritaDragError, NotRunning
+from .engine_files import (
+    clean_environment,
+    engine_python,
+    in_sandbox,
+    is_held,
+    last_lines,
+    read_connection,
+    sandbox_hint,
+)
+from .wire.errors import KritaDragError, NotInstalled, NotRunning
 
 DELAYS_S = (0.25, 0.5, 1.0, 2.0, 4.0)
 MOST_FAILURES = 5
@@ -171,8 +179,10 @@ class EngineProcess:
             return EngineStatus(Phase.STARTING)
         try:
             self._launch(engine_python(self.home))
-        except KritaDragError as error:
+        except NotInstalled as error:
             return EngineStatus(Phase.NOT_INSTALLED, error=error)
+        except KritaDragError as error:
+            return EngineStatus(Phase.FAILED, error=error)
         except OSError as error:
             hint = "Allow it, or repair the installation with `python3 install.py --repair`, then press Retry."
             failure = NotRunning(f"The engine cannot be started ({error}).", hint)
@@ -221,6 +231,9 @@ class EngineProcess:
         said = f'; it said last: "{tail[-1]}"' if tail else ""
         message = f"The engine stopped {len(self._failures)} times in a row{said}."
         hint = f"Run `krita-drag doctor` to see what is wrong, or read {self.log}; then press Retry."
+        with contextlib.suppress(KritaDragError):
+            python = engine_python(self.home)
+            hint = sandbox_hint(python) if in_sandbox() else hint
         return EngineStatus(Phase.FAILED, error=NotRunning(message, hint), log_tail=tuple(tail))
 
     def _end_child(self) -> None:

@@ -96,6 +96,8 @@ def test_one_gesture_and_three_clicks_make_a_result(dragged: Edit, document: Any
     assert not markers.visible() and not dragged.editing and dragged.scene.preview is None
     assert document.activeNode() is result
     settle(lambda: document.activeNode() is source)
+    dragged.set_editing(True)
+    assert markers.visible()
 
 
 def test_a_layer_painted_on_meanwhile_is_told(dragged: Edit, document: Any, settle: Any) -> None:

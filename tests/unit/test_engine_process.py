@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from krita_drag import engine_files
 from krita_drag.engine_files import clean_environment, is_held, last_lines, read_connection
 from krita_drag.engine_process import MOST_FAILURES, EngineProcess, EngineStatus, Phase
 from krita_drag.places import installed_home
@@ -64,6 +65,14 @@ class Home:
 
 
 @pytest.fixture
+def sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file by which a Flatpak is known."""
+    mark = tmp_path / "flatpak-info"
+    mark.touch()
+    monkeypatch.setattr(engine_files, "SANDBOX_MARK", mark)
+
+
+@pytest.fixture
 def home(tmp_path: Path, environment: Path) -> Home:
     return Home(tmp_path / "home", environment)
 
@@ -74,6 +83,36 @@ def engine(home: Home) -> Iterator[EngineProcess]:
     yield process
     process.close(wait_s=20)
     assert not is_held(home.root / "engine")
+
+
+@pytest.mark.usefixtures("sandbox")
+def test_a_sandbox_without_the_users_python_says_what_to_run_and_finds_it(home: Home, engine: EngineProcess) -> None:
+    missing = home.root / "engine-venv" / "bin" / "python"
+    (home.root / "install.json").write_text(json.dumps({"python": str(missing), "done": {"engine": "x"}}))
+    engine.start()
+    status = home.wait_for(Phase.FAILED)
+    assert isinstance(status.error, NotRunning) and f"{missing.parent / 'krita-drag'} serve" in status.error.hint
+    home.behave("serve")
+    (home.root / "engine").mkdir()
+    python = home.environment / "bin" / "python"
+    outside = subprocess.Popen(
+        [python, "-I", "-m", "engine", "serve", "--owner", str(os.getpid())],
+        env={**os.environ, "KRITA_DRAG_HOME": str(home.root)},
+    )
+    try:
+        assert home.wait_for(Phase.RUNNING).adopted
+    finally:
+        engine.stop()
+        outside.terminate()
+        outside.wait(30)
+
+
+@pytest.mark.usefixtures("sandbox")
+def test_a_sandbox_in_which_the_engine_dies_says_what_to_run(home: Home, engine: EngineProcess) -> None:
+    home.install("crash")
+    engine.start()
+    status = home.wait_for(Phase.FAILED)
+    assert status.error is not None and "krita-drag serve" in status.error.hint
 
 
 def gone(pid: object) -> bool:
