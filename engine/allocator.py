@@ -19,9 +19,13 @@ _PAD_BYTES = 64 << 20
 
 
 def keep_freed_memory() -> None:
-    """From now on, keep freed memory for reuse; without effect where the C library is not glibc."""
+    """From now on, keep freed memory for reuse; without effect where the C library is not glibc.
+
+    Nor where this process has a limit: what is kept would be missing for what others map themselves, such as oneDNN
+    its code.
+    """
     library = _glibc()
-    if library is not None:
+    if library is not None and not _is_limited():
         library.mallopt(_MMAP_MAX, 0)
         library.mallopt(_TRIM_THRESHOLD, _KEPT_BYTES)
         library.mallopt(_TOP_PAD, _PAD_BYTES)
@@ -35,6 +39,12 @@ def release_memory() -> None:
     library = _glibc()
     if library is not None:
         library.malloc_trim(0)
+
+
+def _is_limited() -> bool:
+    import resource  # not on every system
+
+    return resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
 
 
 def _glibc() -> ctypes.CDLL | None:

@@ -296,8 +296,8 @@ def test_a_session_beyond_the_memory_is_told_so_and_others_go_on(home: Path, art
 def test_a_model_beyond_the_memory_is_not_put_away_for_itself(home: Path, artist: Artist) -> None:
     (home / "models").unlink()
     tiny_home.install(home)
-    tiny_home.install(home, "large", resolution=512, channels=128)
-    with running(home, "--memory", "250") as engine:
+    tiny_home.install(home, "large", resolution=512, channels=256)
+    with running(home, "--memory", "400") as engine:
         sid = artist.open(seed=1)
         refused = artist.ask(Open(id=new_id(), sid=new_id(), model="large", seed=1))
         assert refused.type == "error" and refused.code == "out-of-memory"

@@ -33,3 +33,12 @@ def test_memory_is_kept_and_given_back() -> None:
     kept_mb, left_mb = map(int, said)
     assert kept_mb > 90
     assert left_mb < 50
+
+
+@pytest.mark.skipif(sys.platform != "linux" or not Path("/proc/self/statm").exists(), reason="only glibc is told so")
+def test_a_process_with_a_limit_keeps_nothing() -> None:
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_AS, (1 << 36, 1 << 36))\n"
+    said = subprocess.run(
+        [sys.executable, "-c", limit + KEPT_AND_GIVEN_BACK], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert int(said[0]) < 50
