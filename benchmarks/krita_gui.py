@@ -180,6 +180,9 @@ def take_pictures(target: Path, steps: int) -> None:
         time.sleep(1)
         session.desktop.screenshot(target / "docker.png")
         session.apply()
+        bars = "k.activeWindow().qwindow().statusBar().findChildren(QProgressBar)"
+        session.run("from PyQt5.QtWidgets import QProgressBar")
+        session.until(f"not any(bar.isVisible() for bar in {bars})")  # Krita's, which outlasts what it shows
         session.desktop.screenshot(target / "edit.png")
 
 
