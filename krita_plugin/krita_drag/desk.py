@@ -7,11 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from .document import new_document
 from .edit import Edit
 from .guard import LOGGER, guarded
 from .link import EngineLink
 from .link_status import LinkStatus, Remedy
 from .qt import QtCore, QtGui, Signal
+from .session import ORDER
 from .settings import Settings, is_valid
 from .wire import messages as wire
 from .wire.errors import KritaDragError
@@ -33,6 +35,7 @@ class Desk(QtCore.QObject):
     Attributes:
         settings: the user's present choices.
         models: (name, title) of the models to choose from.
+        problem: why the latest picture could not be drawn.
     """
 
     changed = Signal()
@@ -47,7 +50,9 @@ class Desk(QtCore.QObject):
         self.link = link
         self.link.status_changed.connect(self._link_changed)
         self.link.event.connect(self._route)
+        self.problem: KritaDragError | None = None
         self._listing: str | None = None
+        self._drawing: wire.Open | None = None
 
     @property
     def link_status(self) -> LinkStatus:
@@ -81,6 +86,32 @@ class Desk(QtCore.QObject):
         else:
             self._awake = True
         self.link.open(self.settings.remote_address)
+
+    def draw(self, seed: int) -> None:
+        """Have the model draw a picture of its own, and open it as a new document."""
+        self.problem = None
+        name = self.settings.model
+        self._drawing = wire.Open(id=wire.new_id(), sid=wire.new_id(), model=name, order=ORDER, seed=seed)
+        self.link.send(self._drawing)
+        self.changed.emit()
+
+    def dismiss(self) -> None:
+        """Take the shown problem away."""
+        self.problem = None
+        self.changed.emit()
+
+    def _drawn(self, opening: wire.Open, event: wire.Event) -> None:
+        """Take what the engine says of a picture that it draws."""
+        if isinstance(event, (wire.Done, wire.Error, wire.Cancelled)):
+            self._drawing = None
+        if isinstance(event, wire.Error):
+            self.problem = event.exception()
+        elif isinstance(event, wire.Done) and event.picture is not None:
+            height, width = event.picture.shape[:2]
+            name = f"{opening.model} {opening.seed}"
+            document, layer = new_document(self._krita, name, (width, height), bytes(event.picture.data))
+            self.edit_for(document).adopt(opening.sid, opening.model, layer, event.corners)
+        self.changed.emit()
 
     def edit_for(self, document: Any) -> Edit:
         """Return the edit of a document, made on first use."""
@@ -148,6 +179,9 @@ class Desk(QtCore.QObject):
         if isinstance(event, wire.Done) and event.re == self._listing:
             self.models = [(model.name, model.title) for model in event.models if model.installed] or self.models
             self.changed.emit()
+            return
+        if self._drawing is not None and getattr(event, "re", None) == self._drawing.id:
+            self._drawn(self._drawing, event)
             return
         for edit in list(self._edits.values()):
             try:

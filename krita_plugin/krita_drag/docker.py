@@ -90,9 +90,11 @@ class DragDocker(DockWidget):
         self._result.state_chosen.connect(self._to_edit(lambda edit, state: edit.session.go_to(state)))
         self._result.apply_wanted.connect(self._to_edit(Edit.apply))
         self._message.dismissed.connect(self._to_edit(lambda edit: edit.session.dismiss()))
+        self._message.dismissed.connect(guarded(desk.dismiss))
         self._advanced.chosen.connect(guarded(desk.choose))
         self._advanced.weight_chosen.connect(self._to_edit(Edit.set_weight))
         self._advanced.reopen_wanted.connect(self._to_edit(Edit.reopen))
+        self._advanced.draw_wanted.connect(guarded(desk.draw))
         self._advanced.connect_wanted.connect(guarded(desk.connect_to))
         self._advanced.diagnostics_wanted.connect(guarded(self._copy_diagnostics))
 
@@ -212,7 +214,7 @@ class DragDocker(DockWidget):
         """Compute what to show."""
         edit = self._edit
         if edit is None:
-            return describe(self._desk.link_status, None)
+            return describe(self._desk.link_status, None, problem=self._desk.problem)
         source, selected = edit.look_at_source()
         grip = edit.editor.selected
         return describe(
@@ -224,6 +226,7 @@ class DragDocker(DockWidget):
             selected,
             grip.key if grip is not None else None,
             edit.document.holds_edit(),
+            self._desk.problem,
         )
 
     def _copy_diagnostics(self) -> None:

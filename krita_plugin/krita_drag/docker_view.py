@@ -54,6 +54,7 @@ class DockerView(NamedTuple):
     can_step: bool
     can_apply: bool
     can_reopen: bool
+    can_draw: bool
     message: Message | None
 
 
@@ -82,6 +83,7 @@ def describe(
     selected: bool = False,
     selected_key: int | None = None,
     holds_edit: bool = False,
+    problem: KritaDragError | None = None,
 ) -> DockerView:
     """Compute what the docker shows.
 
@@ -94,6 +96,7 @@ def describe(
         selected: whether a selection limits what may move.
         selected_key: of the pair that was pressed last.
         holds_edit: whether the document has an edit to reopen.
+        problem: what went wrong outside of all edits.
     """
     stage = session.stage if session is not None else Stage.CLOSED
     stops = stage in STOPPABLE or reading is not None
@@ -125,7 +128,10 @@ def describe(
         can_step=ready and link.usable,
         can_apply=ready and link.usable and shown is not None and shown.patch is not None,
         can_reopen=idle and link.usable and holds_edit,
-        message=_message(link, session, moves, holds_edit),
+        can_draw=link.usable,
+        message=_of_error(problem)._replace(can_close=True)
+        if problem is not None
+        else _message(link, session, moves, holds_edit),
     )
 
 

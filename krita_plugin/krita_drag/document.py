@@ -217,6 +217,28 @@ class KritaDocument:
         return None if key is None else (self.find(key[len(ANNOTATION) :]), bytes(self.krita.annotation(key)))
 
 
+def new_document(krita: Any, name: str, size: tuple[int, int], bgra: bytes) -> tuple[Any, Any]:
+    """Make a document of a picture, and show it in the active window.
+
+    Args:
+        krita: `Krita.instance()`.
+        name: of the document and of its layer.
+        size: width and height, pixels.
+        bgra: the picture, straight alpha, sRGB.
+
+    Returns:
+        The document and its layer.
+    """
+    width, height = size
+    document = krita.createDocument(width, height, name, *SRGB, 72.0)
+    layer = document.topLevelNodes()[0]
+    layer.setName(name)
+    layer.setPixelData(QtCore.QByteArray(bgra), 0, 0, width, height)
+    document.refreshProjection()
+    krita.activeWindow().addView(document)
+    return document, layer
+
+
 class _Conversion:
     """Converts pixels between colour spaces; a context, as it may need a hidden document."""
 

@@ -104,6 +104,19 @@ class Edit(QtCore.QObject):
         self._drag_after = False
         self._guarded_command(self._prepare)
 
+    def adopt(self, sid: str, model: str, source: Any, corners: Sequence[Sequence[float]]) -> None:
+        """Go on with a session of the engine whose picture this document was made of.
+
+        Args:
+            sid: of the session.
+            model: its name.
+            source: the layer with the picture.
+            corners: of the square that the model sees, document pixels.
+        """
+        self._source, self.source_name, self._sums = source, source.name(), ()
+        self.session.adopt(sid, self.document.frame, model, corners)
+        self.set_editing(True)
+
     def drag(self) -> None:
         """Drag; a picture that is not prepared yet is prepared first."""
         self._guarded_command(self._drag)

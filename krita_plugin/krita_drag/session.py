@@ -88,6 +88,13 @@ class EditSession:
         self._after_open = wire.Invert(id=wire.new_id(), sid=self.sid, preset=preset, preview_px=preview_px)
         self._begin(Stage.OPENING, opening)
 
+    def adopt(self, sid: str, box: Box, model: str, corners: Sequence[Sequence[float]]) -> None:
+        """Go on with a session that the engine has opened already, with a picture that it drew itself."""
+        self._forget(box, model)
+        self.sid, self.stage = sid, Stage.READY
+        self.shown.corners = tuple(self._map.to_document(corner) for corner in corners)
+        self._changed()
+
     def restore(self, file: bytes, box: Box, model: str, pairs: Sequence[Pair] = ()) -> None:
         """Continue an edit that was saved; if these are its pairs, their handles are where they were left."""
         self._forget(box, model)

@@ -134,11 +134,7 @@ class PluginSession:
             "docker.findChildren(QScrollArea)[0].ensureWidgetVisible(button(text))",
             text=text,
         )
-        place, before = self.run("on_screen(button(text))", text=text), None
-        while place != before:  # messages that come and go move what is below them
-            time.sleep(0.15)
-            place, before = self.run("on_screen(button(text))", text=text), place
-        x, y, width, height = place
+        x, y, width, height = self.settle_layout("button(text)", text=text)
         # of a switch, only the box and the text take a click
         middle = (
             height / 2
@@ -148,6 +144,14 @@ class PluginSession:
             else width / 2
         )
         self.desktop.click((x + middle, y + height / 2))
+
+    def settle_layout(self, widget: str, **given: object) -> list[float]:
+        """Wait until a widget stays where it is, as after scrolling, and return its box on the screen."""
+        place, before = self.run(f"on_screen({widget})", **given), None
+        while place != before:
+            time.sleep(0.15)
+            place, before = self.run(f"on_screen({widget})", **given), place
+        return list(place)
 
     def pull(self, handle: Point, target: Point, steps: int = 8, modifiers: Sequence[str] = ()) -> None:
         """Press on the picture and pull, as far as whole pixels of the screen allow; document pixels."""

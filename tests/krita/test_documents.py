@@ -240,3 +240,33 @@ def test_a_photo_with_a_profile_of_its_own(
     krita.settle()
     assert krita.run("layer('back').colorProfile()") == name
     assert np.abs(seen(krita) - before).mean() < 1.5, "the way there and back changed the colours"
+
+
+def test_a_picture_of_the_models_own(krita: PluginSession, open_new: Callable[..., None]) -> None:
+    krita.click_button("Advanced")
+    krita.until("button('New picture') is not None")
+    seed = "docker._advanced._seed"
+    krita.run(f"docker.findChildren(QScrollArea)[0].ensureWidgetVisible({seed})")
+    krita.settle_layout(seed)
+    krita.desktop.click_middle(krita.run(f"on_screen({seed})"))
+    krita.until(f"{seed}.hasFocus()")
+    krita.desktop.key("ctrl+a")
+    krita.desktop.type("7")
+    krita.click_button("New picture")
+    krita.until("docker._edit is not None and edit().session.stage.value == 'ready'", 120)
+    krita.until("docker._overlay is not None and docker._overlay.editing")
+    assert krita.run("[k.activeDocument().width(), k.activeDocument().height()]") == [1024, 1024]
+    assert krita.run("[n.name() for n in layers()]") == ["faces 7", "Drag markers"]
+    krita.view(0.5)
+    before = krita.pixels("faces 7", (0, 0, 1024, 1024))
+    assert len(set(before[::4])) > 100, "a picture has many colours"
+    krita.pull((600.0, 760.0), (640.0, 740.0))
+    krita.until("len(edit().editor.pairs) == 1")
+    krita.drag()
+    name = krita.apply()
+    assert krita.run("[n.name() for n in layers()]") == ["faces 7", name, "Drag markers"]
+    shown = np.frombuffer(krita.run("k.activeDocument().pixelData(0, 0, 1024, 1024)"), np.uint8)
+    changed = np.abs(shown.astype(int) - np.frombuffer(before, np.uint8)).reshape(1024, 1024, 4).max(axis=-1)
+    assert changed[720:780, 590:660].mean() > 5
+    assert krita.pixels("faces 7", (0, 0, 1024, 1024)) == before
+    krita.click_button("Advanced")

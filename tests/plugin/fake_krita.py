@@ -325,6 +325,9 @@ class Document:
     def setModified(self, on: bool) -> None:
         pass
 
+    def refreshProjection(self) -> None:
+        pass
+
     def close(self) -> bool:
         self.closed = True
         return True
@@ -367,6 +370,10 @@ class Window:
         return self._qwindow
 
     def activeView(self) -> View | None:
+        return self.view
+
+    def addView(self, document: Document) -> View:
+        self.view = View(document)
         return self.view
 
     def createAction(self, name: str, text: str, menu: str) -> QtWidgets.QAction:
@@ -435,7 +442,9 @@ class Krita(QtCore.QObject):
         return found
 
     def createDocument(self, width: int, height: int, name: str, *space: Any) -> Document:
-        return Document(width, height, space[:3], space[3])
+        made = Document(width, height, space[:3], space[3])
+        made.add(Node(made, "Background", "paintlayer"))
+        return made
 
     def readSetting(self, group: str, key: str, default: str) -> str:
         return self.settings.get((group, key), default)

@@ -356,3 +356,30 @@ def test_diagnostics_hold_no_address_and_no_name(desk: Desk) -> None:
     desk.link.status = desk.link.status._replace(details=(f"cannot read {Path.home()}/secret",))
     assert "studio" not in desk.diagnostics() and "5.1.5" in desk.diagnostics()
     assert "cannot read ~/secret" in desk.diagnostics()
+
+
+def test_a_picture_of_the_models_own(desk: Desk, krita: Any, document: Any, engine: FakeEngine, settle: Any) -> None:
+    desk.draw(7)
+    settle(lambda: krita.open_windows[0].activeView().document() is not document)
+    made = krita.open_windows[0].activeView().document()
+    assert (made.width(), made.height()) == (6, 4)
+    assert bytes(made.topLevelNodes()[0].pixelData(0, 0, 1, 1)) == bytes((10, 20, 30, 255))
+    edit = desk.edit_for(made)
+    assert edit.session.stage is Stage.READY and edit.editing
+    gesture(edit, Point(1, 1), Point(4, 2))
+    edit.drag()
+    settle(lambda: edit.session.shown.undos == 1)
+    opened, dragged = engine.asked(wire.Open)[0], engine.asked(wire.Drag)[0]
+    assert opened.seed == 7 and dragged.sid == opened.sid
+    edit.close()
+    settle(lambda: bool(engine.asked(wire.Close)))
+    assert engine.asked(wire.Close)[0].sid == opened.sid
+
+
+def test_a_picture_that_cannot_be_drawn_is_told(desk: Desk, engine: FakeEngine, settle: Any) -> None:
+    engine.failures[wire.Open] = wire.Error(code="unknown-model", message="There is no such model.")
+    desk.draw(7)
+    settle(lambda: desk.problem is not None)
+    assert desk.problem is not None and desk.problem.code == "unknown-model"
+    desk.dismiss()
+    assert desk.problem is None

@@ -15,6 +15,7 @@ class AdvancedPanel(QtWidgets.QWidget):
     chosen = Signal(str, object)
     weight_chosen = Signal(int, float)
     reopen_wanted = Signal()
+    draw_wanted = Signal(int)
     connect_wanted = Signal(str)
     diagnostics_wanted = Signal()
 
@@ -62,6 +63,12 @@ class AdvancedPanel(QtWidgets.QWidget):
         self._mask.setToolTip(tr("The soft edge becomes a transparency mask to paint on."))
         self._reopen = narrow(QtWidgets.QPushButton(tr("Reopen the edit of this layer")))
         self._reopen.clicked.connect(self.reopen_wanted)
+        self._seed = QtWidgets.QSpinBox()
+        self._seed.setRange(0, 2**31 - 1)
+        self._seed.setToolTip(tr("Every number is another picture that the model knows."))
+        self._draw = QtWidgets.QPushButton(tr("New picture"))
+        self._draw.setToolTip(tr("Opens a picture of the model's own as a new document, ready to drag."))
+        self._draw.clicked.connect(lambda: self.draw_wanted.emit(self._seed.value()))
         self._address = QtWidgets.QLineEdit()
         self._address.setPlaceholderText("drag://HOST:PORT/KEY#CODE")
         self._address.setToolTip(tr("An engine on another machine: `krita-drag pair` shows its address there."))
@@ -71,6 +78,7 @@ class AdvancedPanel(QtWidgets.QWidget):
         self._report.clicked.connect(self.diagnostics_wanted)
         for widget in (self._animation, self._mask, self._reopen):
             layout.addWidget(widget)
+        layout.addLayout(row(narrow(self._seed), self._draw))
         layout.addWidget(wrapping_label(tr("Engine on another machine; empty for this one:")))
         layout.addLayout(row(narrow(self._address), self._connect))
         layout.addWidget(self._report)
@@ -104,3 +112,4 @@ class AdvancedPanel(QtWidgets.QWidget):
         self._body.setVisible(settings.advanced_open)
         self._weight.setEnabled(view.selected is not None)
         self._reopen.setEnabled(view.can_reopen)
+        self._draw.setEnabled(view.can_draw)
