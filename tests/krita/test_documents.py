@@ -115,6 +115,22 @@ def test_a_selection_outside_the_image(krita: PluginSession, open_new: Callable[
     assert "selection" in refusal(krita).lower()
 
 
+def test_an_empty_selection(krita: PluginSession, open_new: Callable[..., None]) -> None:
+    open_new()
+    krita.run("layers()[0].setPixelData(bytes((200, 150, 100, 255)) * 256 * 256, 0, 0, 256, 256)")
+    krita.run("from krita import Selection; doc.setSelection(Selection()); doc.setActiveNode(layers()[0])")
+    krita.settle()
+    assert "selection is empty" in refusal(krita)
+
+
+def test_a_document_without_layers(krita: PluginSession, open_new: Callable[..., None]) -> None:
+    open_new()
+    krita.run("[node.remove() for node in layers()]")
+    krita.until("not layers()")
+    krita.settle()
+    assert "Select the layer with the picture" in refusal(krita)
+
+
 def test_a_huge_canvas(krita: PluginSession, open_new: Callable[..., None]) -> None:
     open_new(30_000, 2_000)
     krita.run("layers()[0].setPixelData(bytes((200, 150, 100, 255)), 29_999, 1_999, 1, 1)")

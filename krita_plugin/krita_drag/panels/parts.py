@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..guard import guarded
 from ..qt import Qt, QtCore, QtGui, QtWidgets
 
 
@@ -87,13 +88,15 @@ class Foot(QtWidgets.QScrollArea):
 
     def sizeHint(self) -> QtCore.QSize:  # noqa: N802 Qt's name
         """Return the height of what is in it, at the present width."""
-        width = max(1, self.viewport().width())
-        return QtCore.QSize(width, max(self._least_px, self.widget().heightForWidth(width)))
+        body, width = self.widget(), max(1, self.viewport().width())
+        height = body.heightForWidth(width) if body is not None else 0
+        return QtCore.QSize(width, max(self._least_px, height))
 
     def minimumSizeHint(self) -> QtCore.QSize:  # noqa: N802 Qt's name
         """Return the least height."""
         return QtCore.QSize(0, self._least_px)
 
+    @guarded
     def resizeEvent(self, event: QtGui.QResizeEvent) -> None:  # noqa: N802 Qt's name
         """Another width needs another height."""
         super().resizeEvent(event)
