@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from krita_drag.wire.messages import ListModels, new_id
 
 from benchmarks.service.running_engine import alive, wait_for
 from engine.service import worker_link
+from engine.service.disk import Disk
 from engine.service.files import Damaged, read_sealed, write_sealed
 from engine.service.folder import ServiceFolder
 from engine.service.lifeline import Lifeline
@@ -52,6 +54,32 @@ def test_sealed_files_come_back_or_are_refused(tmp_path: Path) -> None:
         path.write_bytes(content[:length])
         with pytest.raises(Damaged):
             read_sealed(path)
+
+
+def test_what_a_disk_did_not_take_is_written_first_when_it_can_be(tmp_path: Path) -> None:
+    folder, written = tmp_path / "session", []
+    disk = Disk(tmp_path)
+
+    def write(name: str) -> Callable[[], None]:
+        def now() -> None:
+            (folder / name).write_text(name)
+            written.append(name)
+
+        return now
+
+    disk.attempt("opening", write("opening"))
+    disk.attempt("state", write("older state"))
+    disk.attempt("state", write("state"))
+    disk.attempt("checkpoint", write("checkpoint"), owed=False)
+    disk.settle()
+    assert disk.lacks and not written
+    folder.mkdir()
+    disk.attempt("answer", write("answer"), owed=False)
+    assert not disk.lacks and written == ["opening", "state", "answer"]
+    folder.rename(tmp_path / "closed")
+    disk.attempt("state", write("state"))
+    disk.forget()
+    assert not disk.lacks
 
 
 def test_abandoned_sessions_go_and_others_stay(tmp_path: Path) -> None:
