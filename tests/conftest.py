@@ -9,10 +9,14 @@ import os
 import signal
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from engine.models import Model, ModelStore
 from engine.paths import HOME_VARIABLE
+
+hypothesis.settings.register_profile("krita-drag", deadline=None)  # a busy machine is no failure
+hypothesis.settings.load_profile("krita-drag")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # Shells start background jobs deaf to Ctrl-C, and children inherit that: then no test of Ctrl-C could work.

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Iterator
 
 from .geometry import Box
+from .guard import LOGGER
 
 TILE = 64  # side of the squares that Krita stores pixels in
 SHOWN = b"\xff"  # where the mask says nothing
@@ -55,6 +56,9 @@ def masked_layer(
             path = Path(folder) / "mask.kra"
             write_file(path, size, box, alpha, name)
             scratch = krita.openDocument(str(path))
+    except OSError:
+        LOGGER.exception("the file of a mask could not be written")
+        return None
     finally:
         krita.setBatchmode(before)
     if scratch is None:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Sequence
 from .document import KritaDocument, bands_of
 from .edit_state import Patch
 from .geometry import Box
-from .guard import guarded
+from .guard import LOGGER, guarded
 from .pictures import FrameWriter
 from .qt import QtCore, Signal
 from .translate import tr
@@ -118,7 +118,12 @@ class Results(QtCore.QObject):
     def add_frames(self, patches: Sequence[Patch | None], name: str) -> None:
         """Put the way there on the timeline; returns at once, `frames_done` tells the end."""
         self._name = name
-        self._folder = tempfile.TemporaryDirectory(prefix="krita-drag-")
+        try:
+            self._folder = tempfile.TemporaryDirectory(prefix="krita-drag-")
+        except OSError:
+            LOGGER.exception("no folder for frames")
+            self._frames_written(None)
+            return
         FrameWriter(self._written.emit).start(patches, self._document.frame, Path(self._folder.name))
 
     def reopen(self) -> Kept:
@@ -152,4 +157,5 @@ class Results(QtCore.QObject):
         finally:
             if self._folder is not None:
                 self._folder.cleanup()
+                self._folder = None
         self.frames_done.emit(layer, failure)

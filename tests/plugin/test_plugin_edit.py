@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -309,6 +310,21 @@ def test_a_krita_that_makes_no_mask_gets_the_soft_edge_in_the_layer(
     shown = dragged.session.shown.patch
     assert not result.childNodes()
     assert result.pixelData(shown.box.x, shown.box.y, 1, 1).data()[3] == 128
+
+
+def test_without_room_for_files_there_is_a_layer_all_the_same_and_for_frames_a_sentence(
+    dragged: Edit, desk: Desk, document: Any, settle: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    desk.choose("animation", True)
+    dragged.apply()
+    settle(lambda: dragged.session.problem is not None)
+    assert "temporary files" in dragged.session.problem.hint and not document.imported
+    desk.choose("animation", False)
+    desk.choose("separate_mask", True)
+    dragged.apply()
+    settle(lambda: len(names(document)) == 3)
+    assert not document.root.childNodes()[1].childNodes()
 
 
 @pytest.mark.parametrize("box", [Box(0, 0, 1, 1), Box(60, 3, 70, 130), Box(64, 64, 64, 64), Box(5, 127, 200, 2)])
