@@ -119,8 +119,7 @@ def stalls() -> dict[str, dict[str, float]]:
         session.prepare(steps=2)  # what is shown does not matter here
         session.view(2)
         found = {"idle": gaps(session, SECONDS)}
-        session.until("edit().editing and docker._overlay is not None and docker._overlay.editing")
-        session.pull((209, 144), (150, 100))
+        session.place_pair((209, 144), (150, 100))
         session.run("docker._desk.choose('solver', 'draggan')")
         session.click_button("Drag")
         session.until("edit().session.stage.value == 'dragging' and edit().session.shown.step > 0")
@@ -170,9 +169,7 @@ def take_pictures(target: Path, steps: int) -> None:
         session.prepare(steps)
         session.run("[other.setVisible(True) for other in k.dockers() if other.objectName() == 'KisLayerBox']")
         session.view(3)
-        session.until("edit().editing and docker._overlay is not None and docker._overlay.editing")
-        session.pull((139, 144), (133, 138))
-        session.until("len(edit().editor.pairs) == 1")
+        session.place_pair((139, 144), (133, 138))
         session.run(
             "from krita import Selection\n"
             "mouth = Selection(); mouth.select(112, 112, 84, 68, 255); mouth.feather(8)\n"

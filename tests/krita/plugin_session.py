@@ -159,6 +159,13 @@ class PluginSession:
         way = [(x0 + (x1 - x0) * i / steps, y0 + (y1 - y0) * i / steps) for i in range(steps + 1)]
         self.desktop.drag(way, modifiers=modifiers)
 
+    def place_pair(self, handle: Point, target: Point) -> None:
+        """Pull a new pair, once the canvas takes points."""
+        self.until("edit().editing and docker._overlay is not None and docker._overlay.editing")
+        count = len(self.pairs)
+        self.pull(handle, target)
+        self.until("len(edit().editor.pairs) == count", count=count + 1)
+
     def hold(self, *way: Point) -> None:
         """Press on the picture at the first of these places, pull to the others, and keep holding; document pixels."""
         self.desktop.press(self.run("to_screen(points)", points=way[:1])[0])

@@ -151,9 +151,7 @@ def drag_the_mouth(krita: PluginSession) -> str:
     """Prepare, pull the corner of the mouth, drag and apply with the mouse; return the new layer's name."""
     krita.prepare(steps=6)
     krita.view(2)
-    krita.until("edit().editing and docker._overlay is not None and docker._overlay.editing")
-    krita.pull((209.0, 144.0), (203.0, 138.0))
-    krita.until("len(edit().editor.pairs) == 1")
+    krita.place_pair((209.0, 144.0), (203.0, 138.0))
     krita.drag()
     return krita.apply()
 

@@ -43,9 +43,7 @@ def composite_is_the_photo(krita: PluginSession) -> bool:
 
 def put_one_pair(krita: PluginSession) -> None:
     krita.view(2)
-    krita.until("edit().editing and docker._overlay is not None and docker._overlay.editing")
-    krita.pull(CORNER_OF_MOUTH, TARGET)
-    krita.until("len(edit().editor.pairs) == 1")
+    krita.place_pair(CORNER_OF_MOUTH, TARGET)
 
 
 def test_three_clicks_and_one_gesture(krita: PluginSession) -> None:

@@ -138,13 +138,18 @@ def test_what_was_dragged_live_becomes_a_layer(krita: PluginSession) -> None:
     krita.until("len(layers()) == 2")
 
 
+def painted(krita: PluginSession) -> NDArray[np.int64]:
+    """Return the document as it is, (height, width, BGR)."""
+    data = krita.run("k.activeDocument().pixelData(0, 0, 512, 512)")
+    return np.frombuffer(data, np.uint8).reshape(512, 512, 4)[..., :3].astype(int)
+
+
 def at_frame(krita: PluginSession, time_: int) -> NDArray[np.int64]:
     """Go to a frame of the timeline and return the document there, (height, width, BGR)."""
     krita.run("k.activeDocument().setCurrentTime(time)", time=time_)
     krita.until("k.activeDocument().currentTime() == time", time=time_)
     krita.settle()
-    data = krita.run("k.activeDocument().pixelData(0, 0, 512, 512)")
-    return np.frombuffer(data, np.uint8).reshape(512, 512, 4)[..., :3].astype(int)
+    return painted(krita)
 
 
 def test_the_way_there_becomes_frames_on_the_timeline(krita: PluginSession) -> None:
@@ -174,12 +179,6 @@ def test_the_way_there_becomes_frames_on_the_timeline(krita: PluginSession) -> N
     krita.settle()
     krita.click_button("Apply as animation")
     krita.until("not docker._desk.settings.animation")
-
-
-def painted(krita: PluginSession) -> NDArray[np.int64]:
-    """Return the document as it is, (height, width, BGR)."""
-    data = krita.run("k.activeDocument().pixelData(0, 0, 512, 512)")
-    return np.frombuffer(data, np.uint8).reshape(512, 512, 4)[..., :3].astype(int)
 
 
 def test_the_soft_edge_as_a_mask_to_paint_on_is_still_one_undo_step(krita: PluginSession) -> None:

@@ -100,9 +100,7 @@ def test_an_engine_on_another_computer(open_plugin: Open, photo: Path, tmp_path:
     inviting.communicate(timeout=60)
     krita.prepare(steps=6)
     krita.view(2)
-    krita.until("edit().editing and docker._overlay is not None and docker._overlay.editing")
-    krita.pull((209.0, 144.0), (203.0, 138.0))
-    krita.until("len(edit().editor.pairs) == 1")
+    krita.place_pair((209.0, 144.0), (203.0, 138.0))
     krita.drag()
     name = krita.apply()
     assert np.frombuffer(krita.pixels(name, (0, 0, 512, 512)), np.uint8)[3::4].max() == 255

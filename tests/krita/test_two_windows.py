@@ -62,9 +62,7 @@ def test_a_drag_in_one_window_leaves_the_other_alone(krita: PluginSession) -> No
     use(krita, 0)
     krita.prepare(steps=6)
     krita.view(2)
-    krita.until("edit().editing and docker._overlay is not None and docker._overlay.editing")
-    krita.pull(CORNER_OF_MOUTH, TARGET)
-    krita.until("len(edit().editor.pairs) == 1")
+    krita.place_pair(CORNER_OF_MOUTH, TARGET)
     use(krita, 1)
     before = krita.run("other.pixelData(0, 0, 300, 200)")
     assert krita.run("[edit().session.stage.value, docker._overlay, edit().editor.pairs]") == ["empty", None, []]
