@@ -9,10 +9,10 @@ appendix C; Karras et al. 2019).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -262,6 +262,17 @@ def centre_crop(width: int, height: int, resolution: int, margin: int = 0) -> Cr
 def identity_crop(resolution: int, margin: int = 0) -> Crop:
     """The frame of a picture that the model itself made: document pixels are model pixels, less the margin."""
     return centre_crop(resolution - 2 * margin, resolution, resolution, margin)
+
+
+def crop_from_json(told: Mapping[str, Any]) -> Crop:
+    """Return the square of which `dataclasses.asdict` and JSON made this.
+
+    Raises:
+        KeyError, TypeError, ValueError: it is something else.
+    """
+    values: Any = {field.name: told[field.name] for field in fields(Crop)}
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    return Crop(**values)
 
 
 _Mode = Literal["bilinear", "bicubic"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from engine import __version__
-from engine.align import Crop
+from engine.align import Crop, crop_from_json
 from engine.drag import DragStep
 from engine.images import Picture, atomic_output, load_picture, save_picture
 from engine.inversion.tuned import TunedModel, tuned_model
@@ -162,9 +162,7 @@ def _latent(tensor: Tensor, model: Model) -> Tensor:
 
 
 def _crop(told: Mapping[str, Any], model: Model) -> Crop:
-    values: Any = {field.name: told[field.name] for field in fields(Crop)}
-    values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-    crop = Crop(**values)
+    crop = crop_from_json(told)
     if crop.resolution != model.generator.resolution:
         raise ValueError("the square does not fit the model")
     return crop

@@ -27,13 +27,14 @@ from krita_drag.wire.messages import Open, Restore
 from numpy.typing import NDArray
 from torch import Tensor
 
+from engine.align import crop_from_json
 from engine.drag import DragStep
 from engine.images import Picture
 from engine.inversion.tuned import TunedModel, tuned_model
 from engine.models import Model
 from engine.rendering import Region
 from engine.service.files import Damaged, read_sealed, write_sealed
-from engine.service.search_file import SearchFile, to_crop
+from engine.service.search_file import SearchFile
 from engine.session import EditState, Session
 
 _OPENING, _INVERTED, _STATE, _PROGRESS = "opening.sealed", "inverted.sealed", "state.sealed", "progress.sealed"
@@ -130,7 +131,7 @@ class Keeper:
         except (OSError, Damaged):
             return None
         tensors = safetensors.torch.load(data)
-        crop = to_crop(found["crop"])
+        crop = crop_from_json(found["crop"])
         like = shared.generator.w_mean
         deltas = {name.removeprefix(_DELTA): one.to(like.device) for name, one in tensors.items() if name != "w_start"}
         model = tuned_model(shared, deltas)

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import safetensors.torch
 
-from engine.align import Crop
+from engine.align import Crop, crop_from_json
 from engine.inversion import Snapshot
 from engine.service.files import Damaged, read_sealed, write_sealed
 
@@ -87,11 +85,12 @@ class SearchFile:
         except (OSError, Damaged):
             return None
         found = json.loads(head)
-        options = found["options"]
+        told = found["options"]
+        options = SearchOptions(crop_from_json(told["crop"]), told["preset"], told["steps"], tuple(told["notes"]))
         return KeptSearch(
             found["request"],
             found["seq"],
-            SearchOptions(to_crop(options["crop"]), options["preset"], options["steps"], tuple(options["notes"])),
+            options,
             Snapshot(found["told"], safetensors.torch.load(data)),
         )
 
@@ -99,9 +98,3 @@ class SearchFile:
         """Forget the search: it is over."""
         with contextlib.suppress(OSError):
             self._path.unlink()
-
-
-def to_crop(kept: Mapping[str, Any]) -> Crop:
-    """Return a square of what JSON made of its fields."""
-    fields: Any = {name: tuple(value) if isinstance(value, list) else value for name, value in kept.items()}
-    return Crop(**fields)
