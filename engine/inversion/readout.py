@@ -7,6 +7,7 @@ gradient with respect to the latent rows below agrees with that of the whole net
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -43,11 +44,11 @@ class LocalReadout:
         return {"weight": self._weight, "bias": self._bias, "remainder": self._remainder}
 
     @classmethod
-    def from_state(cls, state: Mapping[str, Tensor], enlargement: int = 1) -> LocalReadout:
+    def from_state(cls, state: Mapping[str, Tensor]) -> LocalReadout:
         """Return a map that was fitted in another process."""
         readout = cls.__new__(cls)
-        readout._enlargement = enlargement
         readout._weight, readout._bias, readout._remainder = (state[name] for name in ("weight", "bias", "remainder"))
+        readout._enlargement = math.isqrt(len(readout._bias) // 3)
         return readout
 
     def __call__(self, features: Tensor, remainder_share: Tensor | float = 1.0) -> Tensor:
