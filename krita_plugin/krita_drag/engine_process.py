@@ -231,9 +231,9 @@ class EngineProcess:
         said = f'; it said last: "{tail[-1]}"' if tail else ""
         message = f"The engine stopped {len(self._failures)} times in a row{said}."
         hint = f"Run `krita-drag doctor` to see what is wrong, or read {self.log}; then press Retry."
-        with contextlib.suppress(KritaDragError):
-            python = engine_python(self.home)
-            hint = sandbox_hint(python) if in_sandbox() else hint
+        if in_sandbox():
+            with contextlib.suppress(KritaDragError):
+                hint = sandbox_hint(engine_python(self.home))
         return EngineStatus(Phase.FAILED, error=NotRunning(message, hint), log_tail=tuple(tail))
 
     def _end_child(self) -> None:
