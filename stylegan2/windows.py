@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 
 @dataclass(frozen=True)
@@ -86,12 +87,38 @@ def crop(dense: Tensor, windows: Windows) -> Tensor:
         shift = windows.size  # a window may touch the map by its last row only
         padded = F.pad(dense, (shift,) * 4)
     last_x, last_y = (side + shift - windows.size for side in (width, height))
-    parts = []
-    for source, (x, y) in zip(padded.expand(len(windows), -1, -1, -1), windows.origins_xy, strict=True):
-        # windows wholly outside stay wholly outside
-        x, y = (min(max(v, -shift), last) + shift for v, last in ((x, last_x), (y, last_y)))
-        parts.append(source[:, y : y + windows.size, x : x + windows.size])
-    return torch.stack(parts)
+    # windows wholly outside stay wholly outside
+    corners = [
+        tuple(min(max(v, -shift), last) + shift for v, last in ((x, last_x), (y, last_y)))
+        for x, y in windows.origins_xy
+    ]
+    cut: Tensor = _Cut.apply(padded, corners, windows.size)
+    return cut
+
+
+class _Cut(torch.autograd.Function):
+    """Windows inside a map; their gradients are added up in place.
+
+    Autograd's own way makes a whole map of every window first: of 68 windows, ten times the work of the network.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, dense: Tensor, corners: Sequence[tuple[int, int]], size: int) -> Tensor:
+        """(1 or K, C, H, W), K corners (x, y) -> (K, C, size, size)."""
+        ctx.shape, ctx.corners = dense.shape, corners
+        sources = dense.expand(len(corners), -1, -1, -1)
+        return torch.stack([part[:, y : y + size, x : x + size] for part, (x, y) in zip(sources, corners, strict=True)])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        """(K, C, size, size) -> as the map."""
+        size = gradient.shape[-1]
+        dense = gradient.new_zeros(ctx.shape)
+        into = dense.expand(len(ctx.corners), -1, -1, -1)
+        for part, target, (x, y) in zip(gradient, into, ctx.corners, strict=True):
+            target[:, y : y + size, x : x + size] += part
+        return dense, None, None
 
 
 def trim(x: Tensor, offsets_xy: Sequence[tuple[int, int]], size: int) -> Tensor:
