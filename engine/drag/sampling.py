@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stylegan2 import Generator, Windows
+from stylegan2.windows import crop
 
 DENSE_SHARE = 0.5  # windows that hold more than this share of the map's positions do not pay
 
@@ -79,6 +80,38 @@ class FeatureView:
         columns, rows = self._weights(xs, axis=0), self._weights(ys, axis=1)  # (K, A, size), (K, B, size)
         return rows[:, None] @ self.maps @ columns.transpose(1, 2)[:, None]
 
+    def squared_distances(self, xs: Tensor, ys: Tensor, features: Tensor) -> Tensor:
+        """Squared distance of one feature per point to those interpolated on its raster, which are never made.
+
+        The square of an interpolation of differences is one of the products of neighbouring differences.
+
+        Args:
+            xs: columns, (K, A), model pixels.
+            ys: rows, (K, B), model pixels.
+            features: (K, C).
+
+        Returns:
+            (K, B, A).
+        """
+        near = self._cut_to(xs, ys)
+        (wx, cross_x), (wy, cross_y) = (_products(near._weights(v, axis)) for axis, v in enumerate((xs, ys)))
+        wx, cross_x = wx.mT, cross_x.mT
+        d = near.maps - features[:, :, None, None]
+        left, right = d[..., :-1], d[..., 1:]
+        own, beside, below = d.square().sum(1), (left * right).sum(1), (d[:, :, :-1] * d[:, :, 1:]).sum(1)
+        diagonal = (left[:, :, :-1] * right[:, :, 1:] + right[:, :, :-1] * left[:, :, 1:]).sum(1)
+        return wy @ (own @ wx + 2 * beside @ cross_x) + 2 * cross_y @ (below @ wx + diagonal @ cross_x)
+
+    def _cut_to(self, xs: Tensor, ys: Tensor) -> FeatureView:
+        """Cut a window around each raster out of a whole map; windows stay as they are."""
+        if len(self.maps) == len(xs):
+            return self
+        places = [self._clamped(v, axis) for axis, v in enumerate((xs, ys))]
+        size = min(max(math.ceil(float((v.amax(1) - v.amin(1)).amax())) for v in places) + 2, self.feature_size)
+        first = torch.stack([v.amin(1) for v in places], 1).floor().long().clamp(0, self.feature_size - size)
+        windows = Windows(tuple((int(x), int(y)) for x, y in first.tolist()), size)
+        return replace(self, maps=crop(self.maps, windows), origins=first.to(self.maps))
+
     def _positions(self, points_xy: Tensor) -> Tensor:
         """Model pixels (..., 2) -> feature positions (centres at integers), clamped into the map."""
         if not self.margin:
@@ -96,6 +129,11 @@ class FeatureView:
         local = self._clamped(coordinates, axis) - self.origins[:, axis, None]  # (K, A)
         positions = torch.arange(self.maps.shape[-1], device=local.device, dtype=local.dtype)
         return (1 - (local[..., None] - positions).abs()).clamp(min=0)
+
+
+def _products(weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Bilinear weights (K, A, size) -> their squares, and the products of neighbours, (K, A, size - 1)."""
+    return weights.square(), weights[..., :-1] * weights[..., 1:]
 
 
 def view_features(

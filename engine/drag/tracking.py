@@ -43,8 +43,10 @@ def nearest_neighbour(
     """
     steps = torch.arange(-radius_px, radius_px + 1, device=handles_xy.device, dtype=handles_xy.dtype)
     xs, ys = (handles_xy[:, axis, None] + steps for axis in (0, 1))  # (n, 2 r + 1)
-    difference = view.sample_grid(xs, ys) - templates[:, :, None, None]  # (n, C, 2 r + 1, 2 r + 1)
-    cost = difference.abs().sum(1) if norm == "l1" else difference.square().sum(1)
+    if norm == "l2":
+        cost = view.squared_distances(xs, ys, templates)  # (n, 2 r + 1, 2 r + 1)
+    else:
+        cost = (view.sample_grid(xs, ys) - templates[:, :, None, None]).abs().sum(1)
     margins = (view.margin, 0)
     outside_x, outside_y = ((v < m) | (v > view.resolution - m) for v, m in zip((xs, ys), margins, strict=True))
     cost = cost.masked_fill(outside_x[:, None, :] | outside_y[:, :, None], torch.inf)
