@@ -42,7 +42,9 @@ class Forecast:
         self._costs = [latent] * preset.latent
         for px, steps in preset.tuning:
             forward = seconds[px]
-            self._costs += [(1 + BACKWARD) * forward + (full + forward) / tuning.EXACT_EVERY] * steps
+            renewal = 0.0 if px >= generator.resolution else (full + forward) / tuning.EXACT_EVERY
+            locality = (2 + BACKWARD) * forward / tuning.LOCALITY_EVERY
+            self._costs += [(1 + BACKWARD) * forward + renewal + locality] * steps
         self._first, self._began = done, time.perf_counter()
 
     def seconds_left(self, done: int) -> float:
