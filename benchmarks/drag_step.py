@@ -23,7 +23,8 @@ from benchmarks.naive import NaiveDraggan
 from benchmarks.timing import PeakMemory, interleaved_medians, machine, print_table, write_json
 from engine.device import pick
 from engine.drag import DragPoints, sampling
-from engine.drag.draggan import FEATURE_SIZE, Draggan
+from engine.drag.descent import FEATURE_SIZE
+from engine.drag.draggan import Draggan
 from stylegan2 import Generator, StyleGAN2Config, StyleGAN2Generator
 
 VARIANTS = ("naive", "trunk", "dense", "windows")

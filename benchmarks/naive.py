@@ -14,7 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from engine.drag.draggan import FEATURE_SIZE, OFFICIAL, REFERENCE_RESOLUTION, DragganSettings, disc
+from engine.drag.descent import FEATURE_SIZE, REFERENCE_RESOLUTION
+from engine.drag.draggan import OFFICIAL, DragganSettings, disc
 from engine.drag.state import DragPoints
 from stylegan2 import Generator
 from stylegan2.mobile import MobileBlock

@@ -14,15 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from engine.drag.descent import Descent
 from engine.drag.region import RegionTerm
-from engine.drag.sampling import FeatureView, view_features
+from engine.drag.sampling import FeatureView
 from engine.drag.state import DragPoints, DragStep
 from engine.drag.tracking import Norm, PatchTracker, Tracked, nearest_neighbour
-from engine.latent import Whitening
 from stylegan2 import Generator
 
-REFERENCE_RESOLUTION = 512  # radii and distances below are pixels of a picture of this size
-FEATURE_SIZE = 128  # the paper's 6th block
 RENEWAL_PX = 4.0  # way of a handle after which the patches that are followed are renewed; at 512
 
 
@@ -62,7 +60,7 @@ ROBUST = DragganSettings(robust=True)
 PAPER = DragganSettings(stop_distance=1.0, tracking_norm="l1", reduction="sum", rest_px=0.0)
 
 
-class Draggan:
+class Draggan(Descent):
     """One drag; iterate over `steps` and stop whenever you like.
 
     Args:
@@ -86,19 +84,11 @@ class Draggan:
         home: Tensor | None = None,
         reach: float | None = None,
     ) -> None:
-        self.generator, self.settings = generator, settings
-        self.feature_size = min(FEATURE_SIZE, generator.feature_resolutions[-1])
-        self.unit_px = generator.resolution / REFERENCE_RESOLUTION  # model pixels per pixel at 512
-        self.handles, self.targets = (torch.from_numpy(p).to(w_plus) for p in (points.handles, points.targets))
+        super().__init__(generator, w_plus, points, settings.learning_rate, home, reach)
+        self.settings = settings
         self.patch_radius = round(settings.patch_radius * self.unit_px) or 1
         self.search_radius = round(settings.search_radius * self.unit_px) or 1
         self.patch = disc(self.patch_radius).to(w_plus)  # (P, 2)
-        self.w = w_plus[:, : generator.coarse_ws].detach().clone().requires_grad_(True)
-        self.fixed_rows = w_plus[:, generator.coarse_ws :].detach().unbind(1)
-        weights = np.ones(len(points)) if points.weights is None else points.weights / points.weights.mean()
-        self.weights = torch.from_numpy(weights).to(w_plus)  # (n,)
-        self.home, self.reach = (w_plus if home is None else home)[:, : generator.coarse_ws].detach().clone(), reach
-        self.optimizer = torch.optim.Adam([self.w], lr=settings.learning_rate)
         with torch.no_grad():
             before = self._view(dense=mask is not None)
             self.templates = before.sample(self.handles[:, None])[:, 0]  # (n, C)
@@ -124,7 +114,7 @@ class Draggan:
                 loss=float(loss.detach()),
                 handles=self.handles.cpu().double().numpy(),
                 distances=distances.cpu().double().numpy(),
-                w_plus=torch.cat([self.w.detach(), *(row[:, None] for row in self.fixed_rows)], 1),
+                w_plus=self.w_plus,
                 reason=reason,
                 confidence=None if self.tracked is None else self.tracked.confidence,
                 lost=None if self.tracked is None else self.tracked.doubtful,
@@ -132,19 +122,7 @@ class Draggan:
             )
             if reason:
                 return
-            self.optimizer.zero_grad()
-            loss.backward()
-            self.optimizer.step()
-            if self.reach is not None:
-                self._stay_close(self.reach)
-
-    @torch.no_grad()
-    def _stay_close(self, reach: float) -> None:
-        whitening = Whitening(self.generator)
-        way = (self.w - self.home) @ whitening.inverse.T  # (1, rows, w_dim)
-        length = way.norm(dim=-1).square().mean().sqrt()
-        if length > reach:
-            self.w.copy_(self.home + way * (reach / length) @ whitening.factor.T)
+            self.descend(loss)
 
     def _follow(self, view: FeatureView) -> None:
         """Find the handles in the picture after the latest step."""
@@ -161,11 +139,10 @@ class Draggan:
 
     def _view(self, dense: bool) -> FeatureView:
         """Features of the current latent: whole, or where tracking and motion supervision read them."""
-        rows = (*self.w.unbind(1), *self.fixed_rows)
         reach = self.search_radius + self.patch_radius + 2.0  # search, then the shifted disc around what was found
         if self.settings.robust:
             reach = max(reach, PatchTracker.start_reach_px(self.unit_px))
-        return view_features(self.generator, rows, self.feature_size, None if dense else self.handles, reach)
+        return self.view(None if dense else self.handles, reach)
 
     def _loss(self, view: FeatureView, distances: Tensor) -> Tensor:
         """Motion supervision (DragGAN eq. 1): pull the disc around each handle one pixel towards its target."""

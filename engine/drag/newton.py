@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.drag.draggan import FEATURE_SIZE, REFERENCE_RESOLUTION
+from engine.drag.descent import FEATURE_SIZE, REFERENCE_RESOLUTION
 from engine.drag.region import held_share
 from engine.drag.sampling import FeatureView, view_features
 from engine.drag.state import DragPoints, DragStep
