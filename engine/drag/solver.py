@@ -13,6 +13,7 @@ from torch import Tensor
 
 from engine.device import memory_guard
 from engine.drag.draggan import OFFICIAL, PAPER, ROBUST, Draggan
+from engine.drag.freedrag import Freedrag
 from engine.drag.newton import Newton
 from engine.drag.state import DragPoints, DragStep
 from stylegan2 import Generator
@@ -35,6 +36,7 @@ SOLVERS: dict[str, Callable[..., Solver]] = {  # (generator, w_plus, points, mas
     "draggan": partial(Draggan, settings=OFFICIAL),
     "draggan-paper": partial(Draggan, settings=PAPER),
     "draggan-robust": partial(Draggan, settings=ROBUST),
+    "freedrag": Freedrag,
 }
 
 

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Callable
 
-SOLVERS = ("newton", "draggan", "draggan-paper", "draggan-robust")
+SOLVERS = ("newton", "draggan", "draggan-paper", "draggan-robust", "freedrag")
 PRESETS = ("fast", "balanced", "best")
 
 

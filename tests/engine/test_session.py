@@ -48,6 +48,14 @@ def test_a_drag_lands_and_can_be_repeated(seed_session: Session) -> None:
     assert np.linalg.norm(seed_session.handles_document() - [CORNER_OF_THE_MOUTH[1]]) <= 2
 
 
+def test_freedrag_opens_the_mouth_too(seed_session: Session) -> None:
+    *_, last = seed_session.drag([CORNER_OF_THE_MOUTH], solver="freedrag", max_steps=100)
+    assert last.reason == "landed"
+    assert last.mean_distance <= 2
+    corner = np.linalg.norm(seed_session.handles_document() - [CORNER_OF_THE_MOUTH[1]])
+    assert corner <= 2
+
+
 def test_the_best_state_is_shown_when_a_drag_is_cut_short(seed_session: Session) -> None:
     events = seed_session.drag([CORNER_OF_THE_MOUTH], solver="draggan")
     seen = [next(events) for _ in range(4)]
@@ -154,7 +162,7 @@ def test_a_heavier_point_lands_closer(seed_session: Session) -> None:
         next(seed_session.drag(against, weights=[1.0]))
 
 
-@pytest.mark.parametrize("solver", ["newton", "draggan"])
+@pytest.mark.parametrize("solver", ["newton", "draggan", "freedrag"])
 def test_staying_close_shortens_the_way(seed_session: Session, solver: str) -> None:
     whitening = Whitening(seed_session.model.generator)
 

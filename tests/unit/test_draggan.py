@@ -1,4 +1,4 @@
-"""The reference solver against the naive way to the same numbers, and its promises."""
+"""The reference solvers: `draggan` against the naive way to the same numbers, and their promises."""
 
 from __future__ import annotations
 
@@ -66,8 +66,9 @@ def test_same_points_and_latent_as_the_naive_way(
         assert difference <= tolerance * max(float(moved), 1e-3)
 
 
-def test_events_tell_the_drag(generator: Generator, w_plus: torch.Tensor) -> None:
-    events = list(drag(generator, w_plus, POINTS, solver="draggan", max_steps=5))
+@pytest.mark.parametrize("solver", ["draggan", "freedrag"])
+def test_events_tell_the_drag(generator: Generator, w_plus: torch.Tensor, solver: str) -> None:
+    events = list(drag(generator, w_plus, POINTS, solver=solver, max_steps=5))
     assert [event.step for event in events] == list(range(len(events)))
     assert np.array_equal(events[0].handles, POINTS.handles)
     assert torch.equal(events[0].w_plus, w_plus)
@@ -108,23 +109,26 @@ def test_lands_where_it_is_near(generator: Generator, w_plus: torch.Tensor) -> N
     assert events[-1].step == 0
 
 
-def test_a_latent_that_is_no_number_ends_the_drag(generator: Generator, w_plus: torch.Tensor) -> None:
-    events = list(drag(generator, w_plus * torch.nan, POINTS, solver="draggan", max_steps=5))
+@pytest.mark.parametrize("solver", ["draggan", "freedrag"])
+def test_a_latent_that_is_no_number_ends_the_drag(generator: Generator, w_plus: torch.Tensor, solver: str) -> None:
+    events = list(drag(generator, w_plus * torch.nan, POINTS, solver=solver, max_steps=5))
     assert events[-1].reason == "diverged"
 
 
-def test_many_points_at_once(generator: Generator, w_plus: torch.Tensor) -> None:
+@pytest.mark.parametrize("solver", ["draggan", "freedrag"])
+def test_many_points_at_once(generator: Generator, w_plus: torch.Tensor, solver: str) -> None:
     rng = np.random.default_rng(0)
     handles = rng.uniform(5, 250, (68, 2))
     points = DragPoints(handles, np.clip(handles + rng.normal(0, 8, (68, 2)), 0, 256))
-    *_, last = drag(generator, w_plus, points, solver="draggan", max_steps=2)
+    *_, last = drag(generator, w_plus, points, solver=solver, max_steps=2)
     assert last.handles.shape == (68, 2)
     assert np.isfinite(last.distances).all()
 
 
-def test_points_at_the_border_stay_in_the_picture(generator: Generator, w_plus: torch.Tensor) -> None:
+@pytest.mark.parametrize("solver", ["draggan", "freedrag"])
+def test_points_at_the_border_stay_in_the_picture(generator: Generator, w_plus: torch.Tensor, solver: str) -> None:
     points = DragPoints(np.array([[0.0, 0.0], [256.0, 256.0]]), np.array([[30.0, 0.0], [200.0, 256.0]]))
-    for event in drag(generator, w_plus, points, solver="draggan", max_steps=4):
+    for event in drag(generator, w_plus, points, solver=solver, max_steps=4):
         assert (event.handles >= 0).all()
         assert (event.handles <= 256).all()
 
