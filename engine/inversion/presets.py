@@ -41,9 +41,9 @@ class Preset:
 
 
 PRESETS = {
-    "fast": Preset(60, ((128, 20),)),
-    "balanced": Preset(100, ((128, 50),)),
-    "best": Preset(160, ((128, 30), (256, 60))),
+    "fast": Preset(40, ((128, 40),)),
+    "balanced": Preset(50, ((128, 50), (256, 50))),
+    "best": Preset(60, ((128, 100), (256, 300))),
 }
 
 

@@ -10,6 +10,11 @@ def decay(progress: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * progress))
 
 
+def late_decay(progress: float) -> float:
+    """1 for two thirds of the search, then evenly down to 0."""
+    return min(1.0, 3 * (1 - progress))
+
+
 def warm_up_and_decay(progress: float, warm_up: float) -> float:
     """Rise from 0 to 1 over the first `warm_up` of the search, then `decay` over the rest."""
     return progress / warm_up if progress < warm_up else decay((progress - warm_up) / (1 - warm_up))

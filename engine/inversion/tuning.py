@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from engine.inversion.losses import PyramidLoss
 from engine.inversion.readout import LocalReadout
-from engine.inversion.schedule import decay
+from engine.inversion.schedule import late_decay
 from engine.inversion.snapshot import Tensors, adam_state, prefixed, set_adam_state, under
 from engine.inversion.steps import InversionStep, preview
 from engine.inversion.tuned import tunable, with_weights
@@ -23,8 +23,8 @@ from engine.latent import Whitening
 from stylegan2 import Generator
 
 EXACT_EVERY = 15
-LEARNING_RATE = 0.006  # of a weight's root mean square
-WARM_UP_STEPS = 5
+LEARNING_RATE = 6e-4  # of all weights alike; twice PTI's
+WARM_UP_STEPS = 2
 LOCALITY_EVERY = 5
 LOCALITY_WEIGHT = 0.1
 LOCALITY_SHARE = 0.5  # of the way from the pivot to another latent
@@ -44,7 +44,6 @@ class PivotalTuning:
         self._base, self._w_plus, self._loss = generator, w_plus, loss
         self._whitening = Whitening(generator)
         self._weights: dict[str, nn.Parameter] = {}
-        self._rates: dict[str, float] = {}
         self._optimiser: torch.optim.Adam | None = None
         self._readout: LocalReadout | None = None
         self._random = torch.Generator().manual_seed(LOCALITY_SEED)
@@ -76,7 +75,6 @@ class PivotalTuning:
         assert self._optimiser is not None
         state = prefixed("weight/", {name: weight.detach() for name, weight in self._weights.items()})
         state |= prefixed("adam/", adam_state(self._optimiser, self._weights))
-        state |= {f"rate/{name}": torch.tensor(rate, dtype=torch.float64) for name, rate in self._rates.items()}
         if self._readout is not None:
             state |= prefixed("readout/", self._readout.state())
         return state | {"random": self._random.get_state()}
@@ -89,19 +87,11 @@ class PivotalTuning:
         self._kept = state
 
     def _begin(self, *, resumed: bool) -> None:
-        """Prepare the optimiser: steps relative to the size of every tensor, as kernels differ a hundredfold."""
-        if resumed:
-            self._rates = {name: float(rate) for name, rate in under("rate/", self._kept).items()}
-            readout = {name: tensor.to(self._w_plus) for name, tensor in under("readout/", self._kept).items()}
-            self._readout = LocalReadout.from_state(readout) if readout else None
-        else:
-            sizes = {name: float(weight.detach().square().mean().sqrt()) for name, weight in self._weights.items()}
-            self._rates = {name: LEARNING_RATE * max(size, 1e-6) for name, size in sizes.items()}
-            self._readout = None
-        groups = [{"params": [self._weights[name]], "lr": rate} for name, rate in self._rates.items()]
-        self._optimiser = torch.optim.Adam(groups, betas=(0.9, 0.99))
+        self._optimiser, self._readout = torch.optim.Adam(self._weights.values(), betas=(0.9, 0.99)), None
         if resumed:
             set_adam_state(self._optimiser, self._weights, under("adam/", self._kept))
+            readout = {name: tensor.to(self._w_plus) for name, tensor in under("readout/", self._kept).items()}
+            self._readout = LocalReadout.from_state(readout) if readout else None
         self._kept = {}
 
     def _step(
@@ -127,8 +117,7 @@ class PivotalTuning:
             loss = loss + LOCALITY_WEIGHT * self._locality(tuned, px)
         optimiser.zero_grad()
         loss.backward()
-        for group, rate in zip(optimiser.param_groups, self._rates.values(), strict=True):
-            group["lr"] = rate * min(1.0, (i + 1) / WARM_UP_STEPS) * decay(i / steps)
+        optimiser.param_groups[0]["lr"] = LEARNING_RATE * min(1.0, (i + 1) / WARM_UP_STEPS) * late_decay(i / steps)
         optimiser.step()
         return event
 
