@@ -9,6 +9,7 @@ import torch
 from engine.drag import SOLVERS, DragPoints, drag
 from engine.drag.newton import Newton, NewtonSettings
 from engine.drag.sampling import view_features
+from engine.drag.solver import MANY_POINTS
 from engine.drag.tracking import PatchTracker
 from engine.latent import Whitening
 from stylegan2 import Generator, StyleGAN2Config, StyleGAN2Generator
@@ -154,6 +155,16 @@ def test_draggan_goes_on_where_predictions_keep_failing(
     assert not any(event.reason for event in events[:-1])
     assert events[-1].reason in {"landed", "steps"}
     assert events[-1].mean_distance < events[0].mean_distance
+
+
+def test_draggan_does_the_whole_drag_of_many_points(generator: Generator, w_plus: torch.Tensor) -> None:
+    grid = np.stack(np.meshgrid(np.arange(60.0, 200, 24), np.arange(60.0, 200, 24)), -1).reshape(-1, 2)
+    targets = grid + np.array([4.0, 0.0])
+    few, many = (DragPoints(grid[:count], targets[:count]) for count in (MANY_POINTS, MANY_POINTS + 1))
+    assert next(drag(generator, w_plus, few, max_steps=0)).solver == "newton"
+    last = list(drag(generator, w_plus, many, max_steps=1))[-1]
+    assert last.solver == "draggan"
+    assert last.confidence is not None
 
 
 def test_the_last_step_allowed_ends_a_failing_drag(
