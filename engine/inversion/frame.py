@@ -54,7 +54,8 @@ def find_crop(
     if not faces:
         seen = "the selection" if selection is not None else "the centre of the picture"
         note = f"No face was found, and “{model.info.name}” knows faces only: {seen} is used as it is."
-        return plain, (note,)
+        way_out = "" if selection is not None else " If there is one, select it (on the command line: --crop)."
+        return plain, (note + way_out,)
     face, why = _choose(faces, selection, pairs)
     crop = face_crop(face.landmarks, model.generator.resolution)
     notes = [f"{len(faces)} faces were found; {why} is used."] if len(faces) > 1 else []

@@ -104,6 +104,10 @@ def test_a_selection_is_framed_where_there_is_no_face(faces_model: Model, store:
     assert "the selection is used" in notes[0]
     assert crop.side_px == pytest.approx(120)
     assert crop.origin_xy == pytest.approx((451 - 120, 90))  # moved into the picture
+    assert "select it" not in notes[0]
+    _, notes = find_crop(cat, faces_model, store)
+    assert "centre of the picture" in notes[0]
+    assert "select it" in notes[0]
 
 
 def test_a_square_placed_by_hand(astronaut: NDArray[np.uint8]) -> None:
