@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from krita_drag.wire.errors import BadOption
 from numpy.typing import NDArray
 
-from engine.align import Crop, centre_crop, face_crop
+from engine.align import Box, Crop, centre_crop, face_crop
 from engine.face_detector import Face, FaceDetector
 from engine.images import Picture
 from engine.models import Model, ModelStore
@@ -18,6 +19,7 @@ Point = tuple[float, float]
 
 SELECTION_GROWTH = 1.2  # side of the square, in sides of the selection's box
 COARSE_FACE = 0.125  # of the model's resolution: squares with fewer document pixels a side show little detail
+HIDDEN_GREY = 128  # stands for transparent pixels, whose colours nobody sees
 PROFILE = 0.4  # of the distance between the eyes: the nose is that far from their middle in faces seen from the side
 SKEW = 0.05  # of the side: how far four corners may be off a square
 
@@ -30,10 +32,10 @@ def find_crop(
     selection: NDArray[np.float32] | None = None,
     pairs: Sequence[Pair] = (),
 ) -> tuple[Crop, tuple[str, ...]]:
-    """Frame a face for models of aligned faces, else the selection, else the centre of the picture.
+    """Frame a face for models of aligned faces, else the selection, else the centre of what can be seen.
 
     Args:
-        picture: upright picture.
+        picture: upright picture; faces in its transparent parts do not count.
         model: its `info.aligned` says what it was trained on.
         store: where the face detector's weights are; fetched when missing.
         selection: what the user works on, (H, W) in [0, 1]; of several faces the one in it is framed.
@@ -50,7 +52,7 @@ def find_crop(
     plain = _plain_crop(picture, model, selection)
     if not model.info.aligned:
         return plain, ()
-    faces = FaceDetector(store.detector_path()).detect(picture.rgb)
+    faces = _find_faces(picture, selection, FaceDetector(store.detector_path()))
     if not faces:
         seen = "the selection" if selection is not None else "the centre of the picture"
         note = f"No face was found, and “{model.info.name}” knows faces only: {seen} is used as it is."
@@ -91,17 +93,63 @@ def crop_from_corners(corners: Sequence[Point], resolution: int) -> Crop:
 
 
 def _plain_crop(picture: Picture, model: Model, selection: NDArray[np.float32] | None) -> Crop:
-    """The square around the selection, moved into the picture as far as it fits; without one the centre."""
-    width, height = picture.size_wh
+    """The square around the selection, moved into the picture as far as it fits; without one the centre of the rest."""
     generator = model.generator
     if selection is None:
-        return centre_crop(width, height, generator.resolution, generator.margin)
-    rows, columns = (np.flatnonzero(selection.any(axis)) for axis in (1, 0))
-    ends = np.array([(columns[0], rows[0]), (columns[-1] + 1, rows[-1] + 1)], float)
+        left, top, right, bottom = _visible_box(picture)
+        crop = centre_crop(right - left, bottom - top, generator.resolution, generator.margin)
+        return replace(crop, origin_xy=(crop.origin_xy[0] + left, crop.origin_xy[1] + top))
+    x, y, side = _around(selection)
+    return Crop((x, y), (side, 0.0), (0.0, side), generator.resolution, generator.margin)
+
+
+def _around(selection: NDArray[np.float32]) -> tuple[float, float, float]:
+    """Left, top and side of the square around a selection, moved into the picture as far as it fits."""
+    height, width = selection.shape
+    left, top, right, bottom = _box(selection)
+    ends = np.array([(left, top), (right, bottom)], float)
     side = min(float((ends[1] - ends[0]).max()) * SELECTION_GROWTH, float(max(width, height)))
     room = np.array([width, height]) - side  # negative where the square is longer than the picture
     origin = (ends.mean(0) - side / 2).clip(np.minimum(room, 0), np.maximum(room, 0))
-    return Crop((float(origin[0]), float(origin[1])), (side, 0.0), (0.0, side), generator.resolution, generator.margin)
+    return float(origin[0]), float(origin[1]), side
+
+
+def _box(array: NDArray) -> Box:
+    """Where an array (H, W) is not 0."""
+    rows, columns = (np.flatnonzero(array.any(axis)) for axis in (1, 0))
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
+def _visible_box(picture: Picture) -> Box:
+    """Where a picture is not transparent; all of it where it is so everywhere."""
+    if picture.alpha is None or not picture.alpha.any():
+        return 0, 0, *picture.size_wh
+    return _box(picture.alpha)
+
+
+def _find_faces(picture: Picture, selection: NDArray[np.float32] | None, detector: FaceDetector) -> list[Face]:
+    """Find the faces that can be seen, the largest first.
+
+    Where none of them is in the selection, that is looked at closer: faces that are small in a large picture.
+    """
+    rgb = picture.rgb
+    if picture.alpha is not None and not picture.alpha.all():
+        rgb = np.where(picture.alpha[..., None] > 0, rgb, np.uint8(HIDDEN_GREY))
+    faces = detector.detect(rgb)
+    if selection is None or any(_share_selected(face, selection) > 0 for face in faces):
+        return faces
+    left, top, side = (round(value) for value in _around(selection))
+    left, top = max(left, 0), max(top, 0)
+    offset = np.array([left, top], float)
+    closer = detector.detect(np.ascontiguousarray(rgb[top : top + side, left : left + side]))
+    moved = [Face(face.box_xyxy + np.tile(offset, 2), face.landmarks + offset, face.score) for face in closer]
+    new = [face for face in moved if not any(_overlap(face, known) for known in faces)]  # no parts of known ones
+    return sorted([*faces, *new], key=lambda face: face.side_px, reverse=True)
+
+
+def _overlap(first: Face, second: Face) -> bool:
+    low, high = (choose(first.box_xyxy, second.box_xyxy) for choose in (np.maximum, np.minimum))
+    return bool((low[:2] < high[2:]).all())
 
 
 def _choose(faces: list[Face], selection: NDArray[np.float32] | None, pairs: Sequence[Pair]) -> tuple[Face, str]:

@@ -95,6 +95,37 @@ def test_a_small_face_and_a_huge_picture(astronaut: NDArray[np.uint8], faces_mod
     assert notes == ()
 
 
+def test_a_face_too_small_for_its_picture_is_found_in_a_selection(
+    astronaut: NDArray[np.uint8], faces_model: Model, store: ModelStore
+) -> None:
+    wide = np.full((2200, 3000, 3), 90, np.uint8)
+    wide[1500:1756, 2400:2656] = np.asarray(Image.fromarray(astronaut).resize((256, 256), Image.Resampling.LANCZOS))
+    face = [2400 + FACE_XY[0] / 2, 1500 + FACE_XY[1] / 2]
+    _, notes = find_crop(Picture(wide), faces_model, store)
+    assert "No face was found" in notes[0]
+    selection = np.zeros((2200, 3000), np.float32)
+    selection[1480:1700, 2380:2660] = 1
+    crop, notes = find_crop(Picture(wide), faces_model, store, selection=selection)
+    assert middle(crop) == pytest.approx(face, abs=8)
+    assert 75 < crop.side_px < 100
+    assert "small" in notes[0]
+    wide[500:1524, 300:1324] = np.asarray(Image.fromarray(astronaut).resize((1024, 1024)))
+    crop, notes = find_crop(Picture(wide), faces_model, store, selection=selection)
+    assert middle(crop) == pytest.approx(face, abs=8)
+    assert notes[0] == "2 faces were found; the one in the selection is used."
+
+
+def test_what_is_transparent_is_not_framed(astronaut: NDArray[np.uint8], faces_model: Model, store: ModelStore) -> None:
+    alpha = np.zeros((512, 512), np.uint8)
+    alpha[300:, 100:200] = 255  # of the suit
+    crop, notes = find_crop(Picture(astronaut, alpha), faces_model, store)
+    assert "No face was found" in notes[0]
+    assert crop.origin_xy == (100, 356)
+    assert crop.side_px == 100
+    crop, _ = find_crop(Picture(astronaut, 0 * alpha), faces_model, store)
+    assert crop.side_px == 512
+
+
 def test_a_selection_is_framed_where_there_is_no_face(faces_model: Model, store: ModelStore) -> None:
     cat = Picture(skimage.data.chelsea())  # 451 x 300
     selection = np.zeros((300, 451), np.float32)
