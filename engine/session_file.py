@@ -138,6 +138,8 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 def _restore(told: Mapping[str, Any], tensors: Mapping[str, Tensor], base: Model) -> Session:
     generator = base.generator
     deltas = {name.removeprefix(_DELTA): delta for name, delta in tensors.items() if name.startswith(_DELTA)}
+    if not all(torch.isfinite(delta).all() for delta in deltas.values()):
+        raise ValueError("a weight is not a number")
     model = tuned_model(base, {name: delta.to(generator.w_mean.device) for name, delta in deltas.items()})
     picture = _from_png(bytes(tensors["picture"].numpy()), told["picture_notes"])
     latents = [_latent(tensors[f"{_STATE}{i}"], base) for i in range(len(told["states"]))]
@@ -190,7 +192,12 @@ def _describe(state: EditState, regions: Sequence[Region]) -> dict[str, Any]:
 def _recall(told: Mapping[str, Any], w_plus: Tensor, regions: Mapping[Any, Region]) -> EditState:
     event = told["event"]
     handles, distances = (np.array(event[name], np.float64) for name in _ARRAYS[:2])
-    if handles.ndim != 2 or handles.shape[1] != 2 or distances.shape != (len(handles),):
+    if (
+        handles.ndim != 2
+        or handles.shape[1] != 2
+        or distances.shape != (len(handles),)
+        or not np.isfinite(handles).all()
+    ):
         raise ValueError("the points of a state are damaged")
     confidence = None if event["confidence"] is None else np.array(event["confidence"], np.float64)
     lost = None if event["lost"] is None else np.array(event["lost"], bool)

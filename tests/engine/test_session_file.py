@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 from collections.abc import Callable
@@ -99,6 +100,12 @@ def rewritten(file: Path, path: Path, change: Callable[[dict[str, Any], dict[str
     return path
 
 
+def spoil(tensors: dict[str, Any], prefix: str) -> None:
+    """Put an infinite number into the first tensor of a kind."""
+    name = next(name for name in sorted(tensors) if name.startswith(prefix))
+    tensors[name].view(-1)[0] = torch.inf
+
+
 DAMAGE: dict[str, Callable[[dict[str, Any], dict[str, Any]], object]] = {
     "no picture": lambda told, tensors: tensors.pop("picture"),
     "no png": lambda told, tensors: tensors.update(picture=torch.zeros(100, dtype=torch.uint8)),
@@ -106,6 +113,7 @@ DAMAGE: dict[str, Callable[[dict[str, Any], dict[str, Any]], object]] = {
     "latent too short": lambda told, tensors: tensors.update({"state.0": tensors["state.0"][:, :-1].contiguous()}),
     "latent not finite": lambda told, tensors: tensors.update({"state.0": tensors["state.0"] * torch.nan}),
     "unknown weight": lambda told, tensors: tensors.update({"delta.no.such": torch.zeros(3)}),
+    "weight not finite": lambda told, tensors: spoil(tensors, "delta."),
     "region of another size": lambda told, tensors: tensors.update({"region.0": torch.zeros(3, 3).byte()}),
     "no crop": lambda told, tensors: told.pop("crop"),
     "crop of nothing": lambda told, tensors: told["crop"].update(right_xy=[0, 0]),
@@ -115,6 +123,7 @@ DAMAGE: dict[str, Callable[[dict[str, Any], dict[str, Any]], object]] = {
     "shown out of range": lambda told, tensors: told.update(shown=9),
     "shown not a number": lambda told, tensors: told.update(shown={}),
     "points of another shape": lambda told, tensors: told["states"][1]["event"].update(handles=[1, 2, 3]),
+    "points that are no numbers": lambda told, tensors: told["states"][1]["event"].update(handles=[[math.nan, 1.0]]),
     "another model file": lambda told, tensors: told["model"].update(sha256="0" * 64),
     "no model": lambda told, tensors: told.pop("model"),
     "a model of another place": lambda told, tensors: told["model"].update(name="../../etc"),
