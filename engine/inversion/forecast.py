@@ -1,4 +1,4 @@
-"""How long an inversion will take: from the time of two renderings before it, then from its own steps."""
+"""How long an inversion will take: from the time of a few renderings before it, then from its own steps."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from engine.inversion.presets import Preset
 from stylegan2 import Generator
 
 BACKWARD = 2.0  # time of a backward pass, in forward passes
+PASSES_TIMED = 2  # of each size; the first of a process also reads weights from the disk and makes the device ready
 TRUSTED_STEPS = 4  # from here on the steps made tell how fast the machine is
 
 
 class Forecast:
-    """The time that is left; measures two renderings when it is made.
+    """The time that is left; measures a few renderings when it is made.
 
     Args:
         generator: the model.
@@ -33,7 +34,7 @@ class Forecast:
     ) -> None:
         if timings is None:
             sides = {generator.resolution, project.READOUT_PX, *(px for px, _ in preset.tuning)}
-            timings = [(px, _seconds(generator, px)) for px in sorted(sides)]
+            timings = [(px, min(_seconds(generator, px) for _ in range(PASSES_TIMED))) for px in sorted(sides)]
         self.timings = timings
         seconds = {int(px): value for px, value in timings}
         full, low = seconds[generator.resolution], seconds[project.READOUT_PX]

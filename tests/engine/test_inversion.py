@@ -13,7 +13,8 @@ from krita_drag.wire.errors import BadOption, InversionFailed
 
 from engine.align import centre_crop, identity_crop
 from engine.images import Picture, to_tensor, to_uint8
-from engine.inversion import InversionStep, find_crop, invert
+from engine.inversion import PRESETS, InversionStep, find_crop, invert
+from engine.inversion.forecast import Forecast
 from engine.inversion.losses import PyramidLoss
 from engine.inversion.readout import LocalReadout
 from engine.latent import Whitening
@@ -68,6 +69,24 @@ def test_generated_picture_is_found_again(tiny_model: Model) -> None:
     assert not inversion.w_plus.requires_grad
     drawn = to_uint8(inversion.model(tiny_model).generator.synthesis(inversion.w_plus))
     assert np.abs(drawn.astype(int) - picture.rgb).mean() < 8
+
+
+def test_it_is_told_when_the_model_does_not_know_the_picture(tiny_model: Model) -> None:
+    photo = Picture(np.ascontiguousarray(skimage.data.chelsea()[:256, :256]))
+    (note,) = invert(photo, tiny_model, centre_crop(256, 256, 64), steps=40).notes
+    assert "only roughly" in note
+    assert invert(generated(tiny_model, 3), tiny_model, identity_crop(64), steps=100).notes == ()
+
+
+def test_the_time_left_is_foreseen_from_timed_renderings(tiny_model: Model) -> None:
+    preset = PRESETS["balanced"]
+    forecast = Forecast(tiny_model.generator, preset)
+    assert {px for px, _ in forecast.timings} == {64, 128, 256}
+    assert all(seconds > 0 for _, seconds in forecast.timings)
+    assert forecast.seconds_left(0) > forecast.seconds_left(3) > 0
+    assert forecast.seconds_left(preset.steps) == 0
+    known = Forecast(tiny_model.generator, preset, [(64, 2.0), (128, 1.0), (256, 1.5)])
+    assert known.seconds_left(0) == pytest.approx(50 * 3.4 + 50 * (3 + 0.8) + 50 * (4.5 + 1.2))
 
 
 def test_same_input_gives_the_same_latent(tiny_model: Model) -> None:
