@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-FINEST_PX, COARSEST_PX = 256, 16  # levels of the pyramid; finer detail is noise to the latent
+FINEST_PX, COARSEST_PX = 512, 16  # levels of the pyramid; finer detail is noise to the latent
 WINDOW_PX = 7  # side of the windows in which structure is compared, pixels of each level
 STABILITY = 0.01  # variance (of values in [-1, 1]) below which a window counts as flat
 FACE_WEIGHT = 4.0  # of the middle of an aligned face; its surroundings have 1

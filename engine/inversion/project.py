@@ -15,7 +15,7 @@ from torch import Tensor
 from engine.inversion.losses import PyramidLoss, prior
 from engine.inversion.readout import LocalReadout
 from engine.inversion.schedule import warm_up_and_decay
-from engine.inversion.snapshot import Tensors, adam_state, prefixed, set_adam_state, under
+from engine.inversion.snapshot import Tensors, optimiser_state, prefixed, set_optimiser_state, under
 from engine.inversion.steps import InversionStep, Stage, preview
 from engine.latent import Whitening
 from stylegan2 import Generator
@@ -70,7 +70,7 @@ class Projection:
     def state(self) -> Tensors:
         """Return what `load_state` goes on from; only between two steps."""
         state = prefixed("part/", {name: part.detach() for name, part in self._parts.items()})
-        state |= prefixed("adam/", adam_state(self._optimiser, self._parts))
+        state |= prefixed("optimiser/", optimiser_state(self._optimiser, self._parts))
         if self._readout is not None:
             state |= prefixed("readout/", self._readout.state())
         return state | {"correction": torch.tensor(self._correction, dtype=torch.float64)}
@@ -81,7 +81,7 @@ class Projection:
         self._done = done
         parts = under("part/", state)
         self._move(*(parts[name].to(like) for name in sorted(parts)))
-        set_adam_state(self._optimiser, self._parts, under("adam/", state))
+        set_optimiser_state(self._optimiser, self._parts, under("optimiser/", state))
         self._correction = float(state["correction"])
         readout = under("readout/", state)
         if readout:

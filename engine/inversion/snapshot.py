@@ -35,13 +35,15 @@ def under(prefix: str, tensors: Mapping[str, Tensor]) -> Tensors:
     return {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
-def adam_state(optimiser: torch.optim.Adam, moved: Mapping[str, Tensor]) -> Tensors:
-    """Return what Adam remembers of tensors, as `NAME/KEY`."""
+def optimiser_state(optimiser: torch.optim.Optimizer, moved: Mapping[str, Tensor]) -> Tensors:
+    """Return what an optimiser remembers of tensors, as `NAME/KEY`."""
     return {f"{name}/{key}": value for name, tensor in moved.items() for key, value in optimiser.state[tensor].items()}
 
 
-def set_adam_state(optimiser: torch.optim.Adam, moved: Mapping[str, Tensor], kept: Mapping[str, Tensor]) -> None:
-    """Let Adam remember what `adam_state` returned."""
+def set_optimiser_state(
+    optimiser: torch.optim.Optimizer, moved: Mapping[str, Tensor], kept: Mapping[str, Tensor]
+) -> None:
+    """Let an optimiser remember what `optimiser_state` returned."""
     for full_name, value in kept.items():
         name, _, key = full_name.rpartition("/")
         tensor = moved[name]

@@ -16,14 +16,16 @@ from torch import Tensor, nn
 from engine.inversion.losses import PyramidLoss
 from engine.inversion.readout import LocalReadout
 from engine.inversion.schedule import late_decay
-from engine.inversion.snapshot import Tensors, adam_state, prefixed, set_adam_state, under
+from engine.inversion.snapshot import Tensors, optimiser_state, prefixed, set_optimiser_state, under
+from engine.inversion.soap import Soap
 from engine.inversion.steps import InversionStep, preview
 from engine.inversion.tuned import tunable, with_weights
 from engine.latent import Whitening
 from stylegan2 import Generator
 
 EXACT_EVERY = 15
-LEARNING_RATE = 6e-4  # of all weights alike; twice PTI's
+ENLARGEMENT = 2  # pixels read off each position of a block: its channels hold more than one colour
+LEARNING_RATE = 8e-4  # of all weights alike
 WARM_UP_STEPS = 2
 LOCALITY_EVERY = 5
 LOCALITY_WEIGHT = 0.1
@@ -44,7 +46,7 @@ class PivotalTuning:
         self._base, self._w_plus, self._loss = generator, w_plus, loss
         self._whitening = Whitening(generator)
         self._weights: dict[str, nn.Parameter] = {}
-        self._optimiser: torch.optim.Adam | None = None
+        self._optimiser: Soap | None = None
         self._readout: LocalReadout | None = None
         self._random = torch.Generator().manual_seed(LOCALITY_SEED)
         self._kept: Mapping[str, Tensor] = {}  # of another process
@@ -74,7 +76,7 @@ class PivotalTuning:
         """Return what `load_state` goes on from; only between two steps."""
         assert self._optimiser is not None
         state = prefixed("weight/", {name: weight.detach() for name, weight in self._weights.items()})
-        state |= prefixed("adam/", adam_state(self._optimiser, self._weights))
+        state |= prefixed("optimiser/", optimiser_state(self._optimiser, self._weights))
         if self._readout is not None:
             state |= prefixed("readout/", self._readout.state())
         return state | {"random": self._random.get_state()}
@@ -87,9 +89,9 @@ class PivotalTuning:
         self._kept = state
 
     def _begin(self, *, resumed: bool) -> None:
-        self._optimiser, self._readout = torch.optim.Adam(self._weights.values(), betas=(0.9, 0.99)), None
+        self._optimiser, self._readout = Soap(self._weights.values()), None
         if resumed:
-            set_adam_state(self._optimiser, self._weights, under("adam/", self._kept))
+            set_optimiser_state(self._optimiser, self._weights, under("optimiser/", self._kept))
             readout = {name: tensor.to(self._w_plus) for name, tensor in under("readout/", self._kept).items()}
             self._readout = LocalReadout.from_state(readout) if readout else None
         self._kept = {}
@@ -97,7 +99,7 @@ class PivotalTuning:
     def _step(
         self, tuned: Generator, px: int, place: tuple[int, int], number_of: tuple[int, int], exact: bool
     ) -> InversionStep:
-        """Move the weights by one step of Adam; returns the state before."""
+        """Move the weights by one step; returns the state before."""
         (i, steps), optimiser = place, self._optimiser
         assert optimiser is not None
         shown = None
@@ -105,7 +107,7 @@ class PivotalTuning:
             if exact:
                 with torch.no_grad():
                     shown, features = tuned.synthesis(self._w_plus), tuned.features(self._w_plus, px)
-                    self._readout = LocalReadout(features, shown)
+                    self._readout = LocalReadout(features, shown, ENLARGEMENT)
             assert self._readout is not None
             picture = self._readout(tuned.features(self._w_plus, px))
         else:
