@@ -140,14 +140,19 @@ def _add_models(commands: argparse._SubParsersAction[argparse.ArgumentParser], c
     prepare = actions.add_parser(
         "prepare",
         parents=[common],
-        help="teach a model to guess where a photo is, for a better start",
-        description="Fit a first guess for photos to pictures of the model itself. Stopped with Ctrl-C, the next call "
-        "goes on where this one was. Photos work without it, too.",
+        help="teach a model to guess where a photo is, and what its latents change",
+        description="Learn from pictures of the model itself: a first guess for photos, and what each direction of the "
+        "latent changes, with which masked drags leave more of the rest as it is (of the built-in model it is known). "
+        "Stopped with Ctrl-C, the next call goes on where this one was. All works without it, too.",
     )
     prepare.add_argument("name", metavar="NAME")
     prepare.add_argument(
-        "--samples", type=_positive, default=1000, metavar="N", help="pictures to learn from (default: %(default)s)"
+        "--samples",
+        type=_positive,
+        metavar="N",
+        help="pictures to learn from (default: 1000 for the guess, 300 for changes)",
     )
+    prepare.add_argument("--anew", action="store_true", help="learn what latents change even if that is known")
     prepare.add_argument("--device", choices=DEVICES, default="auto", help="where to compute (default: the GPU if any)")
     prepare.add_argument("--quiet", action="store_true", help="no progress")
     remove = actions.add_parser("remove", parents=[common], help="delete a model from this machine")

@@ -12,7 +12,7 @@ import shutil
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -28,6 +28,7 @@ from engine import model_folder
 from engine.allocator import keep_freed_memory
 from engine.catalogue import CATALOGUE, DETECTOR, Entry, ModelInfo
 from engine.conversion import CONVERTERS
+from engine.drag.change_metric import ChangeMetric
 from engine.locks import exclusive
 from engine.model_file import bring_in, require_file
 from engine.model_folder import LICENCE, SAMPLE, WEIGHTS, Record, read_record, write_folder
@@ -55,11 +56,13 @@ class Model:
         info: what it is.
         generator: in evaluation mode, parameters without gradients.
         path: its file.
+        metric: what steps of the latent change in its pictures; None where `models prepare` has not learned it.
     """
 
     info: ModelInfo
     generator: Generator
     path: Path
+    metric: ChangeMetric | None = field(default=None, kw_only=True)
 
 
 class ModelStore:
@@ -183,7 +186,7 @@ class ModelStore:
             except CheckpointError as error:
                 raise model_folder.damaged(folder, str(error)) from error
         generator = generator.to(device).eval().requires_grad_(False)
-        return Model(record.info, generator, folder / WEIGHTS)
+        return Model(record.info, generator, folder / WEIGHTS, metric=ChangeMetric.of(folder, name, generator))
 
     def verify(self, name: str) -> None:
         """Compare an installed model with the hash taken when it was installed.

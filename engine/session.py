@@ -168,6 +168,7 @@ class Session:
             solver=solver,
             mask=None if region is None else region.square,
             max_steps=max_steps,
+            metric=self.model.metric,
             home=self.w_start,
             reach=reach,
             chunk=self.chunk,
@@ -190,8 +191,16 @@ class Session:
         region = self.region(mask)
         start = self._begin(region, onward=True, resumed=resumed)
         square = None if region is None else region.square
-        bounds = {"home": self.w_start, "reach": reach, "chunk": self.chunk}
-        solver = LiveDrag(self.model.generator, start.w_plus, points, square, **bounds)  # type: ignore[arg-type]
+        solver = LiveDrag(
+            self.model.generator,
+            start.w_plus,
+            points,
+            square,
+            metric=self.model.metric,
+            home=self.w_start,
+            reach=reach,
+            chunk=self.chunk,
+        )
         return SessionLiveDrag(self, solver, points)
 
     def undo(self) -> bool:

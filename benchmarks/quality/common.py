@@ -128,11 +128,12 @@ class Bench:
     """The face model and the judge."""
 
     def __init__(self, device: str = "auto", generator: Generator | None = None) -> None:
-        self.judge = Judge()
+        self.judge, self.metric = Judge(), None
         if generator is None:
             store = ModelStore()
             store.fetch("faces")
-            generator = store.load("faces", pick(device)).generator
+            model = store.load("faces", pick(device))
+            generator, self.metric = model.generator, model.metric
         self.generator = generator
         self.px = REFERENCE_PX / self.generator.resolution  # reported pixels per model pixel
 
@@ -180,7 +181,8 @@ class Bench:
         with Meter(self.generator) as meter:
             events: list[DragStep] = []
             best: DragStep | None = None
-            for event in drag(self.generator, w_plus, points, solver=name, mask=mask, max_steps=steps):
+            more = {"solver": name, "mask": mask, "max_steps": steps, "metric": self.metric}
+            for event in drag(self.generator, w_plus, points, **more):
                 best = event if best is None or event.mean_distance < best.mean_distance else best
                 events.append(event if keep_latents else replace(event, w_plus=event.w_plus.new_empty(0)))
         assert best is not None

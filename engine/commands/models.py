@@ -73,21 +73,26 @@ def _use_proxy(proxy: str | None) -> None:
 
 
 def _prepare(store: ModelStore, options: argparse.Namespace) -> int:
-    from engine.inversion.start import prepare  # slow to load, and the other actions do without
+    # slow to load, and the other actions do without
+    from engine.drag.metric_learning import DEFAULT_SAMPLES as FOR_CHANGES
+    from engine.drag.metric_learning import learn_metric
+    from engine.inversion.start import DEFAULT_SAMPLES as FOR_PHOTOS
+    from engine.inversion.start import prepare
 
     progress = Progress(options.quiet)
     model = open_model(store, describe(store, options.name), options.device, progress)
-    with (
-        storage_errors(model.path),
-        stop_on_interrupt() as stop,
-        progress.steps("drawing samples", options.samples) as bar,
-    ):
-        for done in prepare(model.path, model.generator, options.samples):
-            bar.update(done - bar.n)
-            if stop.wanted:
-                progress.say("Stopped; the same command goes on from here.")
-                return STOPPED
-    print(f"{options.name} is prepared for photos.")
+    lessons = [("drawing samples", prepare, options.samples or FOR_PHOTOS)]
+    if model.metric is None or options.anew:
+        lessons.append(("seeing what changes", learn_metric, options.samples or FOR_CHANGES))
+    with storage_errors(model.path), stop_on_interrupt() as stop:
+        for title, lesson, samples in lessons:
+            with progress.steps(title, samples) as bar:
+                for done in lesson(model.path, model.generator, samples):
+                    bar.update(done - bar.n)
+                    if stop.wanted:
+                        progress.say("Stopped; the same command goes on from here.")
+                        return STOPPED
+    print(f"{options.name} is prepared for photos and selections.")
     return 0
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from engine.device import memory_guard
+from engine.drag.change_metric import ChangeMetric
 from engine.drag.newton import Newton
 from engine.drag.state import DragPoints, DragStep
 from stylegan2 import Generator
@@ -20,7 +21,7 @@ class LiveDrag:
     """Handles that are held; `move` as the pointer does, `step` while there is time, `release` at the end.
 
     Args:
-        generator, w_plus, mask, home, reach, chunk: as for `engine.drag.drag`.
+        generator, w_plus, mask, metric, home, reach, chunk: as for `engine.drag.drag`.
         points: where the handles are pressed, model pixels; the targets are the first to be pulled to.
     """
 
@@ -31,12 +32,13 @@ class LiveDrag:
         points: DragPoints,
         mask: np.ndarray | None = None,
         *,
+        metric: ChangeMetric | None = None,
         home: Tensor | None = None,
         reach: float | None = None,
         chunk: int | None = None,
     ) -> None:
         with memory_guard(w_plus.device):
-            self._solver = Newton(generator, w_plus, points, mask, home=home, reach=reach, chunk=chunk)
+            self._solver = Newton(generator, w_plus, points, mask, metric=metric, home=home, reach=reach, chunk=chunk)
         self._device, self._number, self._without_progress = w_plus.device, 0, 0
         self._best_distance = float("inf")
 

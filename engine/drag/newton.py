@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from engine.drag.change_metric import ChangeMetric
 from engine.drag.descent import FEATURE_SIZE, REFERENCE_RESOLUTION
 from engine.drag.region import held_share
 from engine.drag.sampling import FeatureView, view_features
@@ -70,6 +71,10 @@ class NewtonSettings:
     region_weight: float = 30.0
 
 
+# Where change is dear, ways are long in units of the model's variety.
+IN_CHANGE_METRIC = NewtonSettings(trust=5.0, reach=6.0)
+
+
 class Newton:
     """One drag; iterate over `steps` and stop whenever you like.
 
@@ -78,7 +83,8 @@ class Newton:
         w_plus: latent of the picture before the drag, (1, num_ws, w_dim); not changed.
         points: handles and targets, model pixels; a handle that is its own target is held where it is.
         mask: region that may move, (resolution, resolution) in [0, 1], or None.
-        settings: constants.
+        settings: constants; None for those that fit.
+        metric: what steps cost by the change they make, if known; used where a mask is to hold the rest.
         home: latent of the unedited picture, like `w_plus`, from which the way is measured; None for `w_plus`.
         reach: bound of the way, in place of the settings'.
         chunk: handles linearised at once, in place of the settings'.
@@ -92,11 +98,13 @@ class Newton:
         mask: np.ndarray | None = None,
         settings: NewtonSettings | None = None,
         *,
+        metric: ChangeMetric | None = None,
         home: Tensor | None = None,
         reach: float | None = None,
         chunk: int | None = None,
     ) -> None:
-        self.generator, self.settings = generator, settings or NewtonSettings()
+        self.generator, self.metric = generator, None if mask is None else metric
+        self.settings = settings or (NewtonSettings() if self.metric is None else IN_CHANGE_METRIC)
         self.chunk = chunk or self.settings.chunk
         self.reach = self.settings.reach if reach is None else reach
         self.feature_size = min(FEATURE_SIZE, generator.feature_resolutions[-1])
@@ -234,16 +242,23 @@ class Newton:
         Besides moving the handles, the step takes back a share of what the way so far does not owe to the handles:
         the sum of least-norm steps along a curved path is longer than the least-norm way to its end.
         """
-        directions = projected = self.directions
-        if self.outside is not None:
-            gram = torch.eye(len(self.outside)).to(self.outside) + self.outside @ self.outside.T
-            # Woodbury: (I + B^T B)^-1 = I - B^T (I + B B^T)^-1 B
-            projected = directions - (directions @ self.outside.T) @ torch.linalg.solve(gram, self.outside)
+        directions = self.directions
+        projected = self._divided(directions)
         normal = directions @ projected.T  # (2n, 2n)
         system = normal + damping * normal.diagonal().mean() * torch.diag(self.slack)
         way = self.whitened.flatten()
         step, owed = (projected.T @ torch.linalg.solve(system, moves) for moves in (wanted, directions @ way))
         return step + self.settings.recall * (owed - way)
+
+    def _divided(self, directions: Tensor) -> Tensor:
+        """Directions (m, D) times the inverse of the metric: of the prior or of change, and of the held region."""
+        divided = directions if self.metric is None else self.metric.divided(directions)
+        if self.outside is None:
+            return divided
+        held = self.outside if self.metric is None else self.metric.divided(self.outside)
+        gram = torch.eye(len(held)).to(held) + self.outside @ held.T
+        # Woodbury: (M + B^T B)^-1 = M^-1 - M^-1 B^T (I + B M^-1 B^T)^-1 B M^-1
+        return divided - (directions @ held.T) @ torch.linalg.solve(gram, held)
 
     def _latent(self, whitened: Tensor) -> Tensor:
         """Whitened way from home, (rows, w_dim) -> moving rows, (1, rows, w_dim)."""

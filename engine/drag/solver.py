@@ -12,6 +12,7 @@ from krita_drag.wire.errors import BadOption
 from torch import Tensor
 
 from engine.device import memory_guard
+from engine.drag.change_metric import ChangeMetric
 from engine.drag.draggan import OFFICIAL, PAPER, ROBUST, Draggan
 from engine.drag.freedrag import Freedrag
 from engine.drag.newton import Newton
@@ -59,6 +60,7 @@ def drag(
     solver: str = DEFAULT_SOLVER,
     mask: np.ndarray | None = None,
     max_steps: int = DEFAULT_STEPS,
+    metric: ChangeMetric | None = None,
     home: Tensor | None = None,
     reach: float | None = None,
     chunk: int | None = None,
@@ -76,6 +78,7 @@ def drag(
         solver: key of `SOLVERS`.
         mask: region that may move, (resolution, resolution) in [0, 1]; None for everywhere.
         max_steps: steps after which the drag ends wherever it is.
+        metric: of `newton`, what steps cost by the change they make, if that is known.
         home: latent of the unedited picture, if `w_plus` is an edit of it.
         reach: how far the latent may go from home: RMS over its moving rows of the distance in standard deviations
             of the model's own samples; None for the solver's default.
@@ -92,10 +95,10 @@ def drag(
     if solver == "newton" and len(points) > MANY_POINTS:
         solver = FALLBACK
     bounds = {"home": w_plus if home is None else home, "reach": reach}
-    memory = {"chunk": chunk} if solver == "newton" else {}
+    own = {"metric": metric, "chunk": chunk} if solver == "newton" else {}
     with memory_guard(w_plus.device):
         best: DragStep | None = None
-        for event in SOLVERS[solver](generator, w_plus, points, mask, **bounds, **memory).steps(max_steps):
+        for event in SOLVERS[solver](generator, w_plus, points, mask, **bounds, **own).steps(max_steps):
             best = event if best is None or event.mean_distance < best.mean_distance else best
             if event.reason != "failing" or event.step == max_steps:
                 yield event

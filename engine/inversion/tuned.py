@@ -40,7 +40,7 @@ def tuned_model(base: Model, deltas: Mapping[str, Tensor]) -> Model:
     """
     if not deltas:
         return base
-    return TunedModel(base.info, with_deltas(base.generator, deltas), base.path, deltas)
+    return TunedModel(base.info, with_deltas(base.generator, deltas), base.path, deltas, metric=base.metric)
 
 
 def tunable(generator: Generator, resolution: int) -> dict[str, nn.Parameter]:
