@@ -12,6 +12,7 @@ from torch import Tensor
 
 from engine.align import Crop, identity_crop
 from engine.drag import DEFAULT_SOLVER, DEFAULT_STEPS, DragPoints, DragStep, LiveDrag, drag
+from engine.drag.change_metric import ChangeMetric
 from engine.images import Picture, to_uint8
 from engine.inversion import DEFAULT_PRESET, InversionStep, Snapshot, find_crop, inverting
 from engine.models import Model, ModelStore
@@ -168,7 +169,7 @@ class Session:
             solver=solver,
             mask=None if region is None else region.square,
             max_steps=max_steps,
-            metric=self.model.metric,
+            metric=self._metric(region),
             home=self.w_start,
             reach=reach,
             chunk=self.chunk,
@@ -196,7 +197,7 @@ class Session:
             start.w_plus,
             points,
             square,
-            metric=self.model.metric,
+            metric=self._metric(region),
             home=self.w_start,
             reach=reach,
             chunk=self.chunk,
@@ -326,6 +327,10 @@ class Session:
     def drawn(self, size_px: int) -> Patch:
         """What the model can draw of the picture; see `Renderer.drawn`."""
         return self._renderer.drawn(size_px)
+
+    def _metric(self, region: Region | None) -> ChangeMetric | None:
+        """Of photos and inside masks as much as possible shall stay; a generated picture may change to another one."""
+        return None if self.generated and region is None else self.model.metric
 
     def _begin(self, region: Region | None, onward: bool, resumed: DragStep | None) -> EditState:
         """Prepare a state for a new drag, which its first event opens; returns the one that the drag starts from."""

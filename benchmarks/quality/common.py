@@ -181,7 +181,7 @@ class Bench:
         with Meter(self.generator) as meter:
             events: list[DragStep] = []
             best: DragStep | None = None
-            more = {"solver": name, "mask": mask, "max_steps": steps, "metric": self.metric}
+            more = {"solver": name, "mask": mask, "max_steps": steps, "metric": None if mask is None else self.metric}
             for event in drag(self.generator, w_plus, points, **more):
                 best = event if best is None or event.mean_distance < best.mean_distance else best
                 events.append(event if keep_latents else replace(event, w_plus=event.w_plus.new_empty(0)))

@@ -72,7 +72,7 @@ class NewtonSettings:
 
 
 # Where change is dear, ways are long in units of the model's variety.
-IN_CHANGE_METRIC = NewtonSettings(trust=5.0, reach=6.0)
+IN_CHANGE_METRIC = NewtonSettings(trust=5.0, reach=5.0)
 
 
 class Newton:
@@ -84,7 +84,7 @@ class Newton:
         points: handles and targets, model pixels; a handle that is its own target is held where it is.
         mask: region that may move, (resolution, resolution) in [0, 1], or None.
         settings: constants; None for those that fit.
-        metric: what steps cost by the change they make, if known; used where a mask is to hold the rest.
+        metric: what steps cost by the change they make, in place of the prior of W; None for the prior.
         home: latent of the unedited picture, like `w_plus`, from which the way is measured; None for `w_plus`.
         reach: bound of the way, in place of the settings'.
         chunk: handles linearised at once, in place of the settings'.
@@ -103,7 +103,7 @@ class Newton:
         reach: float | None = None,
         chunk: int | None = None,
     ) -> None:
-        self.generator, self.metric = generator, None if mask is None else metric
+        self.generator, self.metric = generator, metric
         self.settings = settings or (NewtonSettings() if self.metric is None else IN_CHANGE_METRIC)
         self.chunk = chunk or self.settings.chunk
         self.reach = self.settings.reach if reach is None else reach

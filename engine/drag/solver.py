@@ -78,7 +78,7 @@ def drag(
         solver: key of `SOLVERS`.
         mask: region that may move, (resolution, resolution) in [0, 1]; None for everywhere.
         max_steps: steps after which the drag ends wherever it is.
-        metric: of `newton`, what steps cost by the change they make, if that is known.
+        metric: of `newton`, what steps cost by the change they make; None for its own, the prior of W.
         home: latent of the unedited picture, if `w_plus` is an edit of it.
         reach: how far the latent may go from home: RMS over its moving rows of the distance in standard deviations
             of the model's own samples; None for the solver's default.

@@ -14,6 +14,8 @@ from engine.drag.change_metric import METRIC_FILE, PRIOR_SHARE, ChangeMetric
 from engine.drag.metric_learning import Unexplained, learn_metric
 from engine.drag.newton import IN_CHANGE_METRIC, Newton, NewtonSettings
 from engine.latent import Whitening
+from engine.models import Model, ModelInfo
+from engine.session import Session
 from stylegan2 import Generator, StyleGAN2Config, StyleGAN2Generator
 
 CHANNELS = {4: 16, 8: 16, 16: 16, 32: 16, 64: 8}
@@ -105,11 +107,23 @@ def test_what_does_not_fit_is_not_used(generator: Generator, metric: ChangeMetri
         assert ChangeMetric.load(path, generator) is None
 
 
-def test_only_masked_drags_use_it(generator: Generator, metric: ChangeMetric) -> None:
-    w_plus, mask = generator.sample_w_plus(1), np.ones((64, 64), np.float32)
-    free, held = (Newton(generator, w_plus, POINTS, region, metric=metric) for region in (None, mask))
-    assert free.metric is None and free.settings == NewtonSettings()
-    assert held.metric is metric and held.settings == IN_CHANGE_METRIC
+def test_the_constants_fit_the_metric(generator: Generator, metric: ChangeMetric) -> None:
+    w_plus = generator.sample_w_plus(1)
+    assert Newton(generator, w_plus, POINTS).settings == NewtonSettings()
+    assert Newton(generator, w_plus, POINTS, metric=metric).settings == IN_CHANGE_METRIC
+    chosen = NewtonSettings(cap=3)
+    assert Newton(generator, w_plus, POINTS, settings=chosen, metric=metric).settings == chosen
+
+
+def test_photos_and_masks_are_kept(generator: Generator, metric: ChangeMetric) -> None:
+    """A session drags photos in the metric of change, and generated pictures only inside a mask."""
+    info = ModelInfo("tiny", "Tiny", "stylegan2", 64, "noise", False, "none", "", "", 0)
+    model = Model(info, generator, Path("tiny.safetensors"), metric=metric)
+    generated = Session.from_seed(model, 1)
+    photo = Session(model, generated.picture, generated.crop, generated.w_plus, generated=False)
+    region = generated.region(np.ones((64, 64), np.float32))
+    assert generated._metric(None) is None
+    assert generated._metric(region) is photo._metric(None) is photo._metric(region) is metric
 
 
 def test_the_held_region_joins_the_metric(generator: Generator, metric: ChangeMetric) -> None:
