@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
+from engine.tensor_files import save_tensors
 from stylegan2 import Generator
 
 METRIC_FILE = "metric.safetensors"  # beside the weights
@@ -44,10 +45,7 @@ class ChangeMetric:
         Raises:
             OSError: the file cannot be written.
         """
-        temporary = path.with_name(f"{path.name}.part")
-        tensors = {"changes": self.changes.half(), "strengths": self.strengths.float()}
-        save_file({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, temporary)
-        temporary.replace(path)
+        save_tensors({"changes": self.changes.half(), "strengths": self.strengths.float()}, path)
 
     @classmethod
     def of(cls, folder: Path, name: str, generator: Generator) -> ChangeMetric | None:

@@ -12,11 +12,12 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from engine.drag.change_metric import METRIC_FILE, ChangeMetric
 from engine.latent import Whitening
+from engine.tensor_files import save_tensors
 from stylegan2 import Generator
 
 DEFAULT_SAMPLES = 300
@@ -51,7 +52,7 @@ def learn_metric(weights: Path, generator: Generator, samples: int = DEFAULT_SAM
     for number in range(len(slopes) // PROJECTIONS, samples):
         slopes = torch.cat([slopes, study.slopes(number)])
         if (number + 1) % SAVE_EVERY == 0:
-            _save(slopes, kept)
+            save_tensors({"slopes": slopes}, kept)
         yield number + 1
     _, lengths, directions = torch.linalg.svd(slopes / len(slopes) ** 0.5, full_matrices=False)
     ChangeMetric(directions[:DIRECTIONS], lengths[:DIRECTIONS].square()).save(weights.with_name(METRIC_FILE))
@@ -125,10 +126,3 @@ def _kept_slopes(path: Path, generator: Generator) -> Tensor:
     except (OSError, SafetensorError, KeyError):
         return nothing
     return slopes if slopes.shape[1:] == nothing.shape[1:] and slopes.isfinite().all() else nothing
-
-
-def _save(slopes: Tensor, path: Path) -> None:
-    """Write all or nothing."""
-    temporary = path.with_name(f"{path.name}.part")
-    save_file({"slopes": slopes.cpu().contiguous()}, temporary)
-    temporary.replace(path)

@@ -13,10 +13,11 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from engine.latent import Whitening
+from engine.tensor_files import save_tensors
 from stylegan2 import Generator
 
 START_FILE, SAMPLES_FILE = "start.safetensors", "start-samples.safetensors"  # beside the weights
@@ -95,10 +96,12 @@ def prepare(weights: Path, generator: Generator, samples: int = DEFAULT_SAMPLES)
         for number in range(len(pictures), samples):
             pictures = torch.cat([pictures, drawing(_sample(generator, number))])
             if len(pictures) % SAVE_EVERY == 0:
-                _save({"pictures": pictures}, kept)
+                save_tensors({"pictures": pictures}, kept)
             yield number + 1
     latents = torch.cat([_sample(generator, number) for number in range(samples)])
-    _save({"weight": _fit(pictures.float(), Whitening(generator).to_v(latents).cpu())}, weights.with_name(START_FILE))
+    save_tensors(
+        {"weight": _fit(pictures.float(), Whitening(generator).to_v(latents).cpu())}, weights.with_name(START_FILE)
+    )
     kept.unlink(missing_ok=True)
 
 
@@ -173,10 +176,3 @@ def _kept_samples(path: Path) -> Tensor:
     except (OSError, SafetensorError):
         return nothing
     return pictures if pictures.shape[1:] == nothing.shape[1:] and pictures.dtype == nothing.dtype else nothing
-
-
-def _save(tensors: dict[str, Tensor], path: Path) -> None:
-    """Write all or nothing."""
-    temporary = path.with_name(f"{path.name}.part")
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary)
-    temporary.replace(path)

@@ -12,6 +12,7 @@ from engine.inversion import start
 from engine.inversion.start import SAMPLES_FILE, START_FILE, THUMBNAIL_PX, StartEncoder, prepare
 from engine.latent import Whitening
 from engine.models import Model
+from engine.tensor_files import save_tensors
 from stylegan2 import Generator, StyleGAN2Config, StyleGAN2Generator
 
 
@@ -64,7 +65,7 @@ def test_what_is_damaged_or_of_another_model_is_ignored(small_generator: Generat
     (tmp_path / SAMPLES_FILE).write_bytes(b"nonsense")
     assert StartEncoder.load(weights, small_generator) is None
     assert next(iter(prepare(weights, small_generator, 3))) == 0
-    start._save({"weight": torch.zeros(3 * THUMBNAIL_PX**2 + 1, 7)}, tmp_path / START_FILE)
+    save_tensors({"weight": torch.zeros(3 * THUMBNAIL_PX**2 + 1, 7)}, tmp_path / START_FILE)
     assert StartEncoder.load(weights, small_generator) is None
 
 
