@@ -142,7 +142,7 @@ def _add_models(commands: argparse._SubParsersAction[argparse.ArgumentParser], c
         parents=[common],
         help="teach a model to guess where a photo is, and what its latents change",
         description="Learn from pictures of the model itself: a first guess for photos, and what each direction of the "
-        "latent changes, with which masked drags leave more of the rest as it is (of the built-in model it is known). "
+        "latent changes, with which drags of photos leave more as it is (of the built-in model this is known). "
         "Stopped with Ctrl-C, the next call goes on where this one was. All works without it, too.",
     )
     prepare.add_argument("name", metavar="NAME")
@@ -259,7 +259,7 @@ def _add_pulls(parser: argparse.ArgumentParser) -> None:
         type=_reach,
         metavar="R",
         help="go at most this far from the picture, in standard deviations of the model's own pictures: "
-        "0.5 is careful, 3 bold (default: the solver's own)",
+        "0.5 is careful, 5 bold (default: the solver's own)",
     )
 
 
