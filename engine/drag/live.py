@@ -10,10 +10,10 @@ from torch import Tensor
 from engine.device import memory_guard
 from engine.drag.change_metric import ChangeMetric
 from engine.drag.newton import Newton
+from engine.drag.solver import DEFAULT_STEPS
 from engine.drag.state import DragPoints, DragStep
 from stylegan2 import Generator
 
-POLISH_STEPS = 6
 PATIENCE = 3  # steps without progress towards the same targets after which there is nothing left to do
 
 
@@ -64,8 +64,11 @@ class LiveDrag:
         self._best_distance = min(self._best_distance, event.mean_distance)
         return event
 
-    def release(self, max_steps: int = POLISH_STEPS) -> Iterator[DragStep]:
-        """End the drag with its last exact steps; the last event has a reason."""
+    def release(self, max_steps: int = DEFAULT_STEPS) -> Iterator[DragStep]:
+        """Go on like a plain drag until the handles arrive or nothing moves them any more; the last event has a reason.
+
+        A quick gesture ends before most of the way is made, and a machine may be slow.
+        """
         with memory_guard(self._device):
             for event in self._solver.steps(max_steps):
                 self._number += bool(event.step)

@@ -194,6 +194,17 @@ def test_live_follows_the_newest_target(seed_session: Session) -> None:
     assert seed_session.undo()
 
 
+def test_a_quick_gesture_lands_like_a_drag(seed_session: Session) -> None:
+    press, target = (600.0, 760.0), (680.0, 700.0)
+    *_, plain = seed_session.drag([(press, target)])
+    seed_session.reset()
+    live = seed_session.live([(press, press)])
+    live.move([target])
+    *_, last = live.release()
+    assert last.step == plain.step > 6, "more than a few steps are needed here"
+    assert np.array_equal(last.handles, plain.handles)
+
+
 def test_patches_show_what_the_result_shows(photo_session: Session) -> None:
     list(photo_session.drag([in_document(photo_session, CORNER_OF_THE_MOUTH)], max_steps=4))
     whole, patch = photo_session.result().rgb, photo_session.patch()
