@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 from torch import Tensor
@@ -67,9 +68,10 @@ class LiveDrag:
     def release(self, max_steps: int = DEFAULT_STEPS) -> Iterator[DragStep]:
         """Go on like a plain drag until the handles arrive or nothing moves them any more; the last event has a reason.
 
-        A quick gesture ends before most of the way is made, and a machine may be slow.
+        A quick gesture ends before most of the way is made, and a machine may be slow. Where predictions keep
+        failing, it stalls: the other solvers take too long for a gesture.
         """
         with memory_guard(self._device):
             for event in self._solver.steps(max_steps):
                 self._number += bool(event.step)
-                yield event
+                yield replace(event, reason="stalled") if event.reason == "failing" else event

@@ -100,11 +100,14 @@ def drag(
         best: DragStep | None = None
         for event in SOLVERS[solver](generator, w_plus, points, mask, **bounds, **own).steps(max_steps):
             best = event if best is None or event.mean_distance < best.mean_distance else best
-            if event.reason != "failing" or event.step == max_steps:
+            if event.reason != "failing":
                 yield event
                 continue
-            yield replace(event, reason="")
+            left = max_steps - event.step
+            yield replace(event, reason="" if left else "steps")
+            if not left:
+                return
             successor = SOLVERS[FALLBACK](generator, best.w_plus, replace(points, handles=best.handles), mask, **bounds)
-            for later in successor.steps(max_steps - event.step):
+            for later in successor.steps(left):
                 if later.step or later.done:  # its start is `best`
                     yield replace(later, step=event.step + later.step)

@@ -42,8 +42,8 @@ class DragStep:
         handles: tracked handles, (n, 2), model pixels.
         distances: from each handle to its target, (n,), model pixels.
         w_plus: latent in which the handles were tracked, (1, num_ws, w_dim).
-        reason: why the drag ends here: "landed", "stalled" (no progress any more), "failing" (the solver's
-            predictions do not hold), "steps" (all used up) or "diverged"; empty while it goes on.
+        reason: why the drag ends here: "landed", "stalled" (no progress any more), "steps" (all used up),
+            "diverged"; within `engine.drag` also "failing" (predictions do not hold). Empty while it goes on.
         confidence: how surely each handle is within 10 px at 512 of where it is said to be, (n,) in [0, 1]; None
             from trackers that cannot tell.
         lost: handles whose place is doubtful, which the user is told, (n,) bool; None as above.

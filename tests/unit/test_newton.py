@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from engine.drag import SOLVERS, DragPoints, drag
+from engine.drag import SOLVERS, DragPoints, LiveDrag, drag
 from engine.drag.newton import Newton, NewtonSettings
 from engine.drag.sampling import view_features
 from engine.drag.solver import MANY_POINTS
@@ -173,7 +173,16 @@ def test_the_last_step_allowed_ends_a_failing_drag(
     monkeypatch.setitem(SOLVERS, "newton", Deaf)
     *_, last = drag(generator, w_plus, POINTS, max_steps=4)
     assert last.step == 4
-    assert last.reason == "failing"
+    assert last.reason == "steps"
+
+
+def test_a_live_drag_stalls_where_predictions_keep_failing(
+    generator: Generator, w_plus: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.drag.live.Newton", Deaf)
+    *events, last = LiveDrag(generator, w_plus, POINTS).release()
+    assert not any(event.reason for event in events)
+    assert last.reason == "stalled"
 
 
 def test_a_correction_keeps_the_derivative_true_along_the_step(generator: Generator, w_plus: torch.Tensor) -> None:
