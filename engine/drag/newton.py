@@ -49,6 +49,7 @@ class NewtonSettings:
         chunk: handles that are linearised at once; bounds the memory.
         region_rows: random directions that stand for everything outside the region.
         region_weight: how much a change outside counts against the prior.
+        held, free: with a mask, how much a change of features counts where it holds, and where it does not.
     """
 
     stop_distance: float = 1.0
@@ -69,6 +70,8 @@ class NewtonSettings:
     chunk: int = 16
     region_rows: int = 12
     region_weight: float = 30.0
+    held: float = 0.3
+    free: float = 0.03
 
 
 # Where change is dear, ways are long in units of the model's variety.
@@ -103,8 +106,8 @@ class Newton:
         reach: float | None = None,
         chunk: int | None = None,
     ) -> None:
-        self.generator, self.metric = generator, metric
-        self.settings = settings or (NewtonSettings() if self.metric is None else IN_CHANGE_METRIC)
+        self.generator = generator
+        self.settings = settings or (NewtonSettings() if metric is None else IN_CHANGE_METRIC)
         self.chunk = chunk or self.settings.chunk
         self.reach = self.settings.reach if reach is None else reach
         self.feature_size = min(FEATURE_SIZE, generator.feature_resolutions[-1])
@@ -124,7 +127,11 @@ class Newton:
         self.tracker = PatchTracker(start, self.handles, self.unit_px)
         self.tracked = self.tracker.track(start, self.handles)
         self.region_size = min(REGION_SIZE, self.feature_size)
-        self.held = None if mask is None else held_share(mask, self.region_size, self.home)
+        self.held, self.metric = None, None
+        if metric is not None:
+            self.metric = metric.weighed(self._importance(mask, metric.side))
+        elif mask is not None:
+            self.held = held_share(mask, self.region_size, self.home)
         self.directions: Tensor  # (2n, D): of the handles' coordinates by whitened latents
         self.outside: Tensor | None  # (m, D): of what must stay
         self.travelled_px = float("inf")  # since they were computed; at 512
@@ -251,14 +258,21 @@ class Newton:
         return step + self.settings.recall * (owed - way)
 
     def _divided(self, directions: Tensor) -> Tensor:
-        """Directions (m, D) times the inverse of the metric: of the prior or of change, and of the held region."""
-        divided = directions if self.metric is None else self.metric.divided(directions)
+        """Directions (m, D) times the inverse of the metric: of change, or of the prior and the held region."""
+        if self.metric is not None:
+            return self.metric.divided(directions)
         if self.outside is None:
-            return divided
-        held = self.outside if self.metric is None else self.metric.divided(self.outside)
-        gram = torch.eye(len(held)).to(held) + self.outside @ held.T
-        # Woodbury: (M + B^T B)^-1 = M^-1 - M^-1 B^T (I + B M^-1 B^T)^-1 B M^-1
-        return divided - (directions @ held.T) @ torch.linalg.solve(gram, held)
+            return directions
+        gram = torch.eye(len(self.outside)).to(directions) + self.outside @ self.outside.T
+        # Woodbury: (I + B^T B)^-1 = I - B^T (I + B B^T)^-1 B
+        return directions - (directions @ self.outside.T) @ torch.linalg.solve(gram, self.outside)
+
+    def _importance(self, mask: np.ndarray | None, side: int) -> Tensor | None:
+        """How much a change counts in each cell of the picture, (side, side); None for all alike."""
+        if mask is None:
+            return None
+        held = held_share(mask, side, self.home)[0, 0]
+        return self.settings.free + (self.settings.held - self.settings.free) * held
 
     def _latent(self, whitened: Tensor) -> Tensor:
         """Whitened way from home, (rows, w_dim) -> moving rows, (1, rows, w_dim)."""

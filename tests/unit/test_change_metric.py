@@ -1,4 +1,4 @@
-"""What steps of the latent change: learned from a model's samples, kept, and used by `newton` where a mask holds."""
+"""What steps of the latent change, and where: learned from a model's samples, kept, and used by `newton`."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_it_tells_what_changes_faces_of_other_seeds(generator: Generator, metric
         w_plus = generator.sample_w_plus(seed)
         before = generator.features(w_plus, 32)
         changes = []
-        for direction in (metric.changes[0], torch.randn(metric.changes.shape[1], generator=random)):
+        for direction in (metric.weighed().directions[-1], torch.randn(metric.changes.shape[1], generator=random)):
             step = direction / direction.norm() * 0.05
             moved = w_plus.clone()
             moved[:, :rows] += (step.view(rows, -1) @ factor.T)[None]
@@ -71,10 +71,30 @@ def test_it_tells_what_changes_faces_of_other_seeds(generator: Generator, metric
 
 
 def test_the_metric_is_inverted(metric: ChangeMetric) -> None:
+    """Whatever each cell counts, a vector divided by the metric and multiplied with it is the same again."""
     length = metric.changes.shape[1]
-    matrix = PRIOR_SHARE * torch.eye(length) + metric.changes.T @ (metric.strengths[:, None] * metric.changes)
-    directions = torch.randn(3, length, generator=torch.Generator().manual_seed(0))
-    assert torch.allclose(metric.divided(directions) @ matrix, directions, atol=5e-2)
+    random = torch.Generator().manual_seed(0)
+    vectors = torch.randn(3, length, generator=random)
+    for importance in (None, torch.zeros(8, 8), torch.rand(8, 8, generator=random)):
+        weights = torch.ones(64) if importance is None else importance.flatten()
+        counted = (weights[:, None, None] * metric.cells).sum(0)
+        matrix = PRIOR_SHARE * torch.eye(length) + metric.changes.T @ counted @ metric.changes
+        assert torch.allclose(metric.weighed(importance).divided(vectors) @ matrix, vectors, atol=5e-2)
+
+
+def test_cells_add_up_to_the_change_of_a_step(generator: Generator) -> None:
+    """Of one sample they are its own: the change that a small step makes, less what translations explain."""
+    study = metric_learning._Study(generator)
+    changes = torch.linalg.qr(torch.randn(generator.coarse_ws * 16, 4, generator=torch.Generator().manual_seed(0)))[0].T
+    cells = study.cells(7, changes)
+    assert cells.shape == (64, 4, 4)
+    way = torch.tensor([0.5, -1.0, 0.3, 0.2])
+    w, rest = study._sample(7)
+    before = study._features(w, rest)
+    step = (way @ changes).view(generator.coarse_ws, 16) @ Whitening(generator).factor.T
+    change = Unexplained(before)(study._features(w + 1e-2 * step, rest) - before) / 1e-2
+    expected = torch.nn.functional.avg_pool2d(change.square().sum(1), 8)[0] * 64 / 64**2
+    assert torch.allclose(way @ cells @ way, expected.flatten(), rtol=0.1, atol=0.02 * float(expected.max()))
 
 
 def test_learning_goes_on_where_it_was(generator: Generator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,14 +102,15 @@ def test_learning_goes_on_where_it_was(generator: Generator, tmp_path: Path, mon
     at_once, in_parts = tmp_path / "once" / "model.safetensors", tmp_path / "parts" / "model.safetensors"
     for path in (at_once, in_parts):
         path.parent.mkdir()
-    list(learn_metric(at_once, generator, 5))
-    for done in learn_metric(in_parts, generator, 5):
-        if done == 3:
-            break  # killed: the third sample was not kept
-    assert next(iter(learn_metric(in_parts, generator, 5))) == 2
-    list(learn_metric(in_parts, generator, 5))
+    list(learn_metric(at_once, generator, 12))
+    for killed_at, kept in ((3, 2), (11, 11)):  # what is looked at closely is kept each time
+        for done in learn_metric(in_parts, generator, 12):
+            if done == killed_at:
+                break
+        assert next(iter(learn_metric(in_parts, generator, 12))) == kept
+    list(learn_metric(in_parts, generator, 12))
     first, second = (load_file(path.with_name(METRIC_FILE)) for path in (at_once, in_parts))
-    assert torch.equal(first["strengths"], second["strengths"]) and torch.equal(first["changes"], second["changes"])
+    assert torch.equal(first["cells"], second["cells"]) and torch.equal(first["changes"], second["changes"])
     assert [path.name for path in in_parts.parent.iterdir()] == [METRIC_FILE]
 
 
@@ -101,9 +122,10 @@ def test_what_does_not_fit_is_not_used(generator: Generator, metric: ChangeMetri
     metric.save(path)
     assert ChangeMetric.load(path, generator) is not None
     kept = load_file(path)
-    wrong = {"changes": kept["changes"][:, :-1], "strengths": kept["strengths"] * float("nan"), "other": torch.ones(1)}
+    wrong = {"changes": kept["changes"][:, :-1], "cells": kept["cells"] * float("nan")}
+    wrong |= {"cells of another number": kept["cells"][:-1], "cells of other directions": kept["cells"][:, :-1]}
     for name, tensor in wrong.items():
-        save_file(kept | {name: tensor.contiguous()}, path)
+        save_file(kept | {name.split()[0]: tensor.contiguous()}, path)
         assert ChangeMetric.load(path, generator) is None
 
 
@@ -126,16 +148,29 @@ def test_photos_and_masks_are_kept(generator: Generator, metric: ChangeMetric) -
     assert generated._metric(region) is photo._metric(None) is photo._metric(region) is metric
 
 
-def test_the_held_region_joins_the_metric(generator: Generator, metric: ChangeMetric) -> None:
-    """The step is the one of the whole matrix, inverted the long way."""
+def test_a_mask_weighs_the_cells(generator: Generator, metric: ChangeMetric) -> None:
+    """Change is dear where the mask holds, and cheap where it does not; without a metric rows stand for the mask."""
     mask = np.zeros((64, 64), np.float32)
     mask[8:56, 8:56] = 1
     solver = Newton(generator, generator.sample_w_plus(1), POINTS, mask, metric=metric)
+    importance = solver._importance(mask, metric.side)
+    assert importance is not None
+    assert importance[0].tolist() == pytest.approx([0.3] * 8) and importance[
+        1:7, 1:7
+    ].flatten().tolist() == pytest.approx([0.03] * 36)
+    solver._linearise()
+    assert solver.outside is None
+    assert torch.allclose(solver._divided(solver.directions), metric.weighed(importance).divided(solver.directions))
+
+
+def test_the_held_region_joins_the_prior(generator: Generator) -> None:
+    """The step is the one of the whole matrix, inverted the long way."""
+    mask = np.zeros((64, 64), np.float32)
+    mask[8:56, 8:56] = 1
+    solver = Newton(generator, generator.sample_w_plus(1), POINTS, mask)
     solver._linearise()
     assert solver.outside is not None
-    length = metric.changes.shape[1]
-    matrix = PRIOR_SHARE * torch.eye(length) + metric.changes.T @ (metric.strengths[:, None] * metric.changes)
-    whole = (matrix + solver.outside.T @ solver.outside).double()
+    whole = (torch.eye(solver.outside.shape[1]) + solver.outside.T @ solver.outside).double()
     expected = torch.linalg.solve(whole, solver.directions.double().T).T.float()
     found = solver._divided(solver.directions)
     assert torch.allclose(found, expected, rtol=0.02, atol=0.02 * float(expected.abs().max()))
