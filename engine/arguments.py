@@ -142,8 +142,9 @@ def _add_models(commands: argparse._SubParsersAction[argparse.ArgumentParser], c
         parents=[common],
         help="teach a model to guess where a photo is, and what its latents change",
         description="Learn from pictures of the model itself: a first guess for photos, and what each direction of the "
-        "latent changes, with which drags of photos leave more as it is (of the built-in model this is known). "
-        "Stopped with Ctrl-C, the next call goes on where this one was. All works without it, too.",
+        "latent changes and where, with which drags of photos and inside masks leave more as it is (of the built-in "
+        "model this is known). Without a GPU it takes a quarter of an hour or more; stopped with Ctrl-C, the next call "
+        "goes on where this one was. All works without it, too.",
     )
     prepare.add_argument("name", metavar="NAME")
     prepare.add_argument(

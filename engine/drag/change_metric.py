@@ -62,7 +62,7 @@ class ChangeMetric:
     def weighed(self, importance: Tensor | None = None) -> Metric:
         """Make a metric of what each cell counts, (n, n) and at least 0; None for 1 everywhere."""
         weights = self.cells.new_ones(len(self.cells)) if importance is None else importance.flatten()
-        matrix = torch.einsum("c,ckl->kl", weights, self.cells).double().cpu()  # Metal has neither
+        matrix = torch.einsum("c,ckl->kl", weights, self.cells).cpu().double()  # Metal has neither
         strengths, turns = (tensor.to(self.changes) for tensor in torch.linalg.eigh(matrix))
         return Metric(turns.T @ self.changes, strengths.clamp(min=0))
 
