@@ -33,7 +33,7 @@ class Forecast:
         self, generator: Generator, preset: Preset, timings: Sequence[Sequence[float]] | None = None, done: int = 0
     ) -> None:
         if timings is None:
-            sides = {generator.resolution, project.READOUT_PX, *(px for px, _ in preset.tuning)}
+            sides = {generator.resolution, project.READOUT_PX, tuning.LOCALITY_PX, *(px for px, _ in preset.tuning)}
             timings = [(px, min(_seconds(generator, px) for _ in range(PASSES_TIMED))) for px in sorted(sides)]
         self.timings = timings
         seconds = {int(px): value for px, value in timings}
@@ -44,7 +44,7 @@ class Forecast:
         for px, steps in preset.tuning:
             forward = seconds[px]
             renewal = 0.0 if px >= generator.resolution else (full + forward) / tuning.EXACT_EVERY
-            locality = (2 + BACKWARD) * forward / tuning.LOCALITY_EVERY
+            locality = (2 + BACKWARD) * seconds[min(px, tuning.LOCALITY_PX)] / tuning.LOCALITY_EVERY
             self._costs += [(1 + BACKWARD) * forward + renewal + locality] * steps
         self._first, self._began = done, time.perf_counter()
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 MOMENTUM, VARIANCE, COVARIANCE = 0.9, 0.98, 0.9  # what remains of each mean after a step
 TURN_EVERY = 5  # steps for which a basis is kept
-LARGEST = 256  # sides with more channels are not turned: their eigenvectors cost more time and memory than they save
+LARGEST = 512  # sides with more channels are not turned: their eigenvectors cost more time and memory than they save
 FLOOR = 0.003  # of a weight's mean gradient: directions with less are noise, which is not to be blown up
 
 

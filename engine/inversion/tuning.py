@@ -30,6 +30,7 @@ WARM_UP_STEPS = 2
 LOCALITY_EVERY = 5
 LOCALITY_WEIGHT = 0.1
 LOCALITY_SHARE = 0.5  # of the way from the pivot to another latent
+LOCALITY_PX = 128  # side of the features that are held: those that steer shapes
 LOCALITY_SEED = 0
 
 
@@ -116,7 +117,7 @@ class PivotalTuning:
         value = float((loss if shown is None else self._loss(shown)).detach())
         event = self._event(number_of, value, exact, picture if shown is None else shown)
         if i % LOCALITY_EVERY == 0:
-            loss = loss + LOCALITY_WEIGHT * self._locality(tuned, px)
+            loss = loss + LOCALITY_WEIGHT * self._locality(tuned, min(px, LOCALITY_PX))
         optimiser.zero_grad()
         loss.backward()
         optimiser.param_groups[0]["lr"] = LEARNING_RATE * min(1.0, (i + 1) / WARM_UP_STEPS) * late_decay(i / steps)

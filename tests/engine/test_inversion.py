@@ -86,7 +86,7 @@ def test_the_time_left_is_foreseen_from_timed_renderings(tiny_model: Model) -> N
     assert forecast.seconds_left(0) > forecast.seconds_left(3) > 0
     assert forecast.seconds_left(preset.steps) == 0
     known = Forecast(tiny_model.generator, preset, [(64, 2.0), (128, 1.0), (256, 1.5)])
-    assert known.seconds_left(0) == pytest.approx(50 * 3.4 + 50 * (3 + 0.8) + 50 * (4.5 + 1.2))
+    assert known.seconds_left(0) == pytest.approx(50 * 3.4 + 50 * (3 + 0.8) + 50 * (4.5 + 0.8))
 
 
 def test_same_input_gives_the_same_latent(tiny_model: Model) -> None:
