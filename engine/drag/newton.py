@@ -146,8 +146,8 @@ class Newton:
             stall = 0 if mean < best - settings.progress_px else stall + 1
             best = min(best, mean)
             reason = "landed" if self.landed else "stalled" if stall > settings.patience else ""
-            reason = reason or ("failing" if failed >= settings.failures else "")
             reason = reason or ("steps" if number == max_steps else "")
+            reason = reason or ("failing" if failed >= settings.failures else "")
             yield self.event(number, reason)
             if reason:
                 return

@@ -103,11 +103,8 @@ def drag(
             if event.reason != "failing":
                 yield event
                 continue
-            left = max_steps - event.step
-            yield replace(event, reason="" if left else "steps")
-            if not left:
-                return
+            yield replace(event, reason="")
             successor = SOLVERS[FALLBACK](generator, best.w_plus, replace(points, handles=best.handles), mask, **bounds)
-            for later in successor.steps(left):
+            for later in successor.steps(max_steps - event.step):
                 if later.step or later.done:  # its start is `best`
                     yield replace(later, step=event.step + later.step)
