@@ -84,15 +84,18 @@ class ChangeMetric:
     def load(cls, path: Path, generator: Generator) -> ChangeMetric | None:
         """Load what was learned of a model; None where nothing was, or of another model."""
         try:
-            tensors = load_file(path)
-            changes, triangles = (tensors[name].to(generator.w_mean) for name in ("changes", "cells"))
-        except (OSError, SafetensorError, KeyError):
+            tensors = {name: tensor.to(generator.w_mean) for name, tensor in load_file(path).items()}
+        except (OSError, SafetensorError):
             return None
-        length, count = generator.coarse_ws * generator.w_dim, len(changes)
+        length = generator.coarse_ws * generator.w_dim
+        if tensors.keys() != {"changes", "cells"} or any(tensor.ndim != 2 for tensor in tensors.values()):
+            return None
+        changes, triangles = tensors["changes"], tensors["cells"]
+        count = len(changes)
         rows, columns = torch.tril_indices(count, count)
-        sides = (*changes.shape[1:], *triangles.shape[1:])
-        fits = sides == (length, len(rows)) and len(triangles) in {n * n for n in range(1, CELLS + 1)}
-        if not (fits and all(bool(tensor.isfinite().all()) for tensor in (changes, triangles))):
+        fits = (changes.shape[1], triangles.shape[1]) == (length, len(rows))
+        fits = fits and len(triangles) in {n * n for n in range(1, CELLS + 1)}
+        if not (fits and all(bool(tensor.isfinite().all()) for tensor in tensors.values())):
             return None
         cells = triangles.new_zeros(len(triangles), count, count)
         cells[:, rows, columns] = cells[:, columns, rows] = triangles

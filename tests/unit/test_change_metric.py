@@ -122,7 +122,8 @@ def test_what_does_not_fit_is_not_used(generator: Generator, metric: ChangeMetri
     metric.save(path)
     assert ChangeMetric.load(path, generator) is not None
     kept = load_file(path)
-    wrong = {"changes": kept["changes"][:, :-1], "cells": kept["cells"] * float("nan")}
+    wrong = {"changes": kept["changes"][:, :-1], "cells": kept["cells"] * float("nan"), "other": torch.ones(1)}
+    wrong |= {"cells of no shape": torch.tensor(1.0), "changes of no shape": torch.tensor(1.0)}
     wrong |= {"cells of another number": kept["cells"][:-1], "cells of other directions": kept["cells"][:, :-1]}
     for name, tensor in wrong.items():
         save_file(kept | {name.split()[0]: tensor.contiguous()}, path)
@@ -155,9 +156,8 @@ def test_a_mask_weighs_the_cells(generator: Generator, metric: ChangeMetric) -> 
     solver = Newton(generator, generator.sample_w_plus(1), POINTS, mask, metric=metric)
     importance = solver._importance(mask, metric.side)
     assert importance is not None
-    assert importance[0].tolist() == pytest.approx([0.3] * 8) and importance[
-        1:7, 1:7
-    ].flatten().tolist() == pytest.approx([0.03] * 36)
+    assert importance[0].tolist() == pytest.approx([0.3] * 8)
+    assert importance[1:7, 1:7].flatten().tolist() == pytest.approx([0.03] * 36)
     solver._linearise()
     assert solver.outside is None
     assert torch.allclose(solver._divided(solver.directions), metric.weighed(importance).divided(solver.directions))
