@@ -8,7 +8,8 @@ Without --photo: scikit-image's astronaut and the generated face of --seed, whos
 psnr, ms_ssim, perceptual   against the square that the model sees, at 512 px (`benchmarks.photo_measures`)
 identity                    distance of dlib's face descriptors; below 0.6 it is the same person
 full_, block_passes         through the generator so far, a backward pass counting 2: through all of it, and those that
-                            end at the features of a block below, which cost a part (128 px: 0.3 of the time, 256: 0.55)
+                            end at the features of a block below, which cost a part (128 px: 0.3 of the time, 256: 0.55,
+                            512: 0.94)
 seconds, cpu_seconds        so far, by the clock and by all threads together: other programs disturb the latter less
 peak_mb                     peak memory of the process
 there_px, back_px           editability: a corner of the mouth is dragged by 15 px (at 512) and back; where dlib finds

@@ -52,13 +52,13 @@ def learn_metric(weights: Path, generator: Generator, samples: int = DEFAULT_SAM
     """
     kept = weights.with_name(f"samples-{METRIC_FILE}")
     first = samples - -(-samples // CLOSELY)  # sample that is looked at closely
-    glances = max(first, 1) * PROJECTIONS
+    glances = max(first, 1)  # samples that are projected only
     slopes, cells, looks = _kept(kept, generator)
-    if len(slopes) != glances:
-        slopes, looks = slopes[:glances], 0
+    if len(slopes) != glances * PROJECTIONS:
+        slopes, looks = slopes[: glances * PROJECTIONS], 0
     yield len(slopes) // PROJECTIONS + looks
     study = _Study(generator)
-    for number in range(len(slopes) // PROJECTIONS, glances // PROJECTIONS):
+    for number in range(len(slopes) // PROJECTIONS, glances):
         slopes = torch.cat([slopes, study.slopes(number)])
         if (number + 1) % SAVE_EVERY == 0:
             save_tensors({"slopes": slopes}, kept)
