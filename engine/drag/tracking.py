@@ -22,6 +22,7 @@ LOST_SIMILARITY = 0.3
 LOST_BACKWARD_PX = 5.0  # at 512
 # Logistic fit to 224 handles tracked through 14 drags of development faces, judged by dlib's landmarks (docs/solver.md)
 CERTAINTY = (0.88, 2.37, -0.32)
+COMPARED_AT_ONCE = 4  # handles whose differences stay in a processor's cache
 DOUBTFUL = 0.75  # confidence below which a handle is reported
 
 
@@ -185,8 +186,12 @@ class PatchTracker:
         steps = torch.arange(-reach, reach + 1, device=around_xy.device) * self.unit_px
         raster = view.sample_grid(around_xy[:, :1] + steps, around_xy[:, 1:] + steps)  # (n, C, S, S)
         cost = raster.new_zeros(len(around_xy), side, side)
-        for k, (dx, dy) in enumerate((self.offsets + self.patch_radius).tolist()):
-            cost += (raster[:, :, dy : dy + side, dx : dx + side] - templates[:, k, :, None, None]).abs().mean(1)
+        corners = (self.offsets + self.patch_radius).tolist()
+        for own, patch, into in zip(*(x.split(COMPARED_AT_ONCE) for x in (raster, templates, cost)), strict=True):
+            difference = own.new_empty(len(own), own.shape[1], side, side)
+            for k, (dx, dy) in enumerate(corners):
+                torch.sub(own[:, :, dy : dy + side, dx : dx + side], patch[:, k, :, None, None], out=difference)
+                into += difference.abs_().mean(1)
         square = torch.arange(-self.search_radius, self.search_radius + 1, device=cost.device).square()
         cost = cost * (1 + 0.003 * (square[:, None] + square))  # of equals, the nearest to the prediction
         best = cost.flatten(1).argmin(1)
