@@ -63,9 +63,9 @@ class Work:
         self._inside = False
 
     def __enter__(self) -> Work:
-        self._originals = {name: getattr(self._kind, name) for name in ("features", "synthesis")}
+        self._originals = {name: getattr(self._kind, name) for name in ("features", "uncoloured")}
         for name, original in self._originals.items():
-            setattr(self._kind, name, self._counted(original, name == "synthesis"))
+            setattr(self._kind, name, self._counted(original, name == "uncoloured"))
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -73,18 +73,18 @@ class Work:
             setattr(self._kind, name, original)
 
     def _counted(self, original: Any, full: bool) -> Any:
-        def method(generator: Generator, *arguments: Any, **named: Any) -> Tensor:
+        def method(generator: Generator, *arguments: Any, **named: Any) -> Any:
             if self._inside:
-                output: Tensor = original(generator, *arguments, **named)
-                return output
+                return original(generator, *arguments, **named)
             self._inside = True
             try:
                 output = original(generator, *arguments, **named)
             finally:
                 self._inside = False
             self._add(1, full)
-            if output.requires_grad:
-                output.register_hook(lambda gradient: self._add(2, full))
+            features = output[0] if full else output
+            if features.requires_grad:
+                features.register_hook(lambda gradient: self._add(2, full))
             return output
 
         return method

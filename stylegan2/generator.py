@@ -42,6 +42,7 @@ class Generator(nn.Module, ABC):
         layer_resolutions: for every row of w_plus, the resolution of the (first) convolution that it steers.
         coarse_ws: how many leading rows steer shape rather than texture; a drag moves only these
             (DragGAN section 4: the first 6 of StyleGAN2).
+        colour_parameters: names of weight and bias of the last layer, a 1x1 convolution that ends in colours.
     """
 
     kind: str
@@ -53,6 +54,7 @@ class Generator(nn.Module, ABC):
     num_ws: int
     layer_resolutions: tuple[int, ...]
     coarse_ws: int
+    colour_parameters: tuple[str, str]
     mapping_network: nn.Module
 
     def __init__(self) -> None:
@@ -77,6 +79,22 @@ class Generator(nn.Module, ABC):
         """
 
     @abstractmethod
+    def uncoloured(self, w_plus: Tensor, noise_mode: NoiseMode = "const") -> tuple[Tensor, Tensor | None]:
+        """Compute what the last layer makes pictures of; arguments as for `synthesis`.
+
+        Returns:
+            Its input, (N, C, r, r) of the picture's side r or half of it, without margins, and the picture to which
+            it adds, or None.
+        """
+
+    @abstractmethod
+    def coloured(self, features: Tensor, below: Tensor | None) -> Tensor:
+        """Apply the last layer to what `uncoloured` returned; returns what `synthesis` does."""
+
+    @abstractmethod
+    def colour_channels(self, picture: Tensor) -> Tensor:
+        """Return the output of the last layer, (N, K, r, r), that alone makes a picture, (N, 3, R, R)."""
+
     def synthesis(self, w_plus: Tensor, noise_mode: NoiseMode = "const") -> Tensor:
         """Render pictures.
 
@@ -87,6 +105,7 @@ class Generator(nn.Module, ABC):
         Returns:
             Pictures, (N, 3, resolution, resolution), nominally in [-1, 1], not clamped.
         """
+        return self.coloured(*self.uncoloured(w_plus, noise_mode))
 
     @abstractmethod
     def features(self, w_plus: Tensor | Sequence[Tensor], resolution: int, windows: Windows | None = None) -> Tensor:
@@ -250,14 +269,23 @@ class StyleGAN2Generator(Generator):
         self.layer_resolutions = self.synthesis_network.layer_resolutions
         self.num_ws = len(self.layer_resolutions)
         self.coarse_ws = min(config.coarse_ws, self.num_ws)
+        last = f"synthesis_network.b{config.resolution}.torgb"
+        self.colour_parameters = f"{last}.weight", f"{last}.bias"
 
     def w(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         w: Tensor = self.mapping_network(z, c)
         return w
 
-    def synthesis(self, w_plus: Tensor, noise_mode: NoiseMode = "const") -> Tensor:
-        image: Tensor = self.synthesis_network(w_plus, noise_mode)
-        return self._squared(image)
+    def uncoloured(self, w_plus: Tensor, noise_mode: NoiseMode = "const") -> tuple[Tensor, Tensor | None]:
+        uncoloured: tuple[Tensor, Tensor | None] = self.synthesis_network(w_plus, noise_mode)
+        return uncoloured
+
+    def coloured(self, features: Tensor, below: Tensor | None) -> Tensor:
+        rgb = self.synthesis_network.blocks[-1].torgb.coloured(features)
+        return self._squared(rgb if below is None else below + rgb)
+
+    def colour_channels(self, picture: Tensor) -> Tensor:
+        return self.trim(picture)
 
     def features(self, w_plus: Tensor | Sequence[Tensor], resolution: int, windows: Windows | None = None) -> Tensor:
         rows = latent_rows(w_plus)

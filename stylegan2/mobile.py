@@ -43,6 +43,14 @@ def inverse_haar(x: Tensor) -> Tensor:
     return F.pixel_shuffle(quads, 2)
 
 
+def haar(x: Tensor) -> Tensor:
+    """Undo `inverse_haar`. (N, C, 2H, 2W) -> (N, 4C, H, W)."""
+    corners = F.pixel_unshuffle(x, 2).unflatten(1, (-1, 4))  # (N, C, 4, H, W)
+    a, b, c, d = (corners * 0.5).unbind(2)
+    details = torch.stack((a + b - c - d, a - b + c - d, a - b - c + d), 2)
+    return torch.cat((a + b + c + d, details.flatten(1, 2)), 1)
+
+
 class StyleAffine(nn.Module):
     """Row of w_plus -> one scale per channel; the weights are stored scaled."""
 
@@ -169,6 +177,7 @@ class MobileStyleGAN(Generator):
     """The generator; the picture is twice as large as the last block's map."""
 
     kind = "mobilestylegan"
+    colour_parameters = "rgb_weight", "rgb_bias"
 
     def __init__(self, config: MobileConfig) -> None:
         super().__init__()
@@ -200,12 +209,17 @@ class MobileStyleGAN(Generator):
         w: Tensor = self.mapping_network(z)
         return w
 
-    def synthesis(self, w_plus: Tensor, noise_mode: NoiseMode = "const") -> Tensor:
-        """See `Generator.synthesis`; the noise is part of the weights here, so every noise mode is "const"."""
+    def uncoloured(self, w_plus: Tensor, noise_mode: NoiseMode = "const") -> tuple[Tensor, Tensor | None]:
+        """See `Generator.uncoloured`; the noise is part of the weights here, so every noise mode is "const"."""
         top = 4 << len(self.blocks)
-        x = self.features(w_plus, top)
         row = w_plus[:, ROWS_PER_BLOCK * len(self.blocks)]
-        return inverse_haar(F.conv2d(x * self.rgb_affine(row), self.rgb_weight, self.rgb_bias))
+        return self.features(w_plus, top) * self.rgb_affine(row), None
+
+    def coloured(self, features: Tensor, below: Tensor | None) -> Tensor:
+        return inverse_haar(F.conv2d(features, self.rgb_weight, self.rgb_bias))
+
+    def colour_channels(self, picture: Tensor) -> Tensor:
+        return haar(picture)
 
     def features(self, w_plus: Tensor | Sequence[Tensor], resolution: int, windows: Windows | None = None) -> Tensor:
         rows = latent_rows(w_plus)

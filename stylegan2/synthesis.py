@@ -146,8 +146,16 @@ class ToRGBLayer(nn.Module):
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         """(N, in, R, R) and w (N, w_dim) -> (N, 3, R, R)."""
+        return self.coloured(self.modulated(x, w))
+
+    def modulated(self, x: Tensor, w: Tensor) -> Tensor:
+        """Scale the channels. (N, in, R, R) and w (N, w_dim) -> (N, in, R, R)."""
         styles = self.affine(w) * self.weight_gain
-        x = F.conv2d(x * styles[:, :, None, None], self.weight, self.bias)
+        return x * styles[:, :, None, None]
+
+    def coloured(self, x: Tensor) -> Tensor:
+        """Convolve scaled channels. (N, in, R, R) -> (N, 3, R, R)."""
+        x = F.conv2d(x, self.weight, self.bias)
         return x if self.conv_clamp is None else x.clamp(-self.conv_clamp, self.conv_clamp)
 
 
@@ -253,8 +261,8 @@ class SynthesisNetwork(nn.Module):
         rows = [block.resolution for block in self.blocks for _ in range(block.num_convs)]
         return (*rows, self.config.resolution)
 
-    def forward(self, w_plus: Tensor, noise_mode: NoiseMode = "const") -> Tensor:
-        """(N, num_ws, w_dim) -> picture (N, 3, R, R)."""
+    def forward(self, w_plus: Tensor, noise_mode: NoiseMode = "const") -> tuple[Tensor, Tensor | None]:
+        """(N, num_ws, w_dim) -> input of the last RGB layer, (N, C, R, R), and the picture it adds to, or None."""
         rows = w_plus.unbind(1)
         x, image, k = None, None, 0
         for block in self.blocks:
@@ -262,11 +270,11 @@ class SynthesisNetwork(nn.Module):
             k += block.num_convs
             if image is not None:
                 image = upsample(image)
-            if block.has_rgb:
+            if block.has_rgb and block is not self.blocks[-1]:
                 rgb = block.torgb(x, rows[k])
                 image = rgb if image is None else image + rgb
-        assert image is not None
-        return image
+        assert x is not None
+        return self.blocks[-1].torgb.modulated(x, rows[-1]), image
 
     def features(self, rows: Sequence[Tensor], resolution: int, windows: Windows | None = None) -> Tensor:
         """Feature map of one block, or windows of it; see `Generator.features`."""

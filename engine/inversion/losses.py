@@ -24,9 +24,13 @@ class PyramidLoss:
     Args:
         target: the photo as the model sees it, (1, 3, R, R) in [-1, 1].
         weight: how much each pixel counts, (1, 1, R, R), not negative, not all 0.
+
+    Attributes:
+        target, weight: as given.
     """
 
     def __init__(self, target: Tensor, weight: Tensor) -> None:
+        self.target, self.weight = target, weight
         size = min(FINEST_PX, target.shape[-1])
         self._levels = [_Level(target, weight, size)]
         while size > COARSEST_PX:

@@ -3,7 +3,8 @@
 The published recipe renders and differentiates the whole picture in every step. Here a step ends at the features of a
 block, read off by a linear map that is fitted anew every few steps (`engine.inversion.readout`), and only the layers up
 to that block move. Every so often the tuned features at another latent are held to those of the untouched generator
-(the locality term), so that what a drag finds on its way stays what the model knows.
+(the locality term), so that what a drag finds on its way stays what the model knows. Whenever the picture is rendered,
+the last layer is fitted to the photo in closed form (`engine.inversion.colours`).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
+from engine.inversion.colours import ColourFit
 from engine.inversion.losses import PyramidLoss
 from engine.inversion.readout import LocalReadout
 from engine.inversion.schedule import late_decay
@@ -46,6 +48,7 @@ class PivotalTuning:
     def __init__(self, generator: Generator, w_plus: Tensor, loss: PyramidLoss) -> None:
         self._base, self._w_plus, self._loss = generator, w_plus, loss
         self._whitening = Whitening(generator)
+        self._colours = ColourFit(generator, loss.target, loss.weight)
         self._weights: dict[str, nn.Parameter] = {}
         self._optimiser: Soap | None = None
         self._readout: LocalReadout | None = None
@@ -67,7 +70,7 @@ class PivotalTuning:
         for name, weight in tunable(self._base, block_px).items():
             if name not in self._weights:
                 self._weights[name] = nn.Parameter(weight.detach().clone())
-        tuned = with_weights(self._base, self._weights)
+        tuned = with_weights(self._base, self._weights | self._colours.weights)
         self._begin(resumed=made > 0)
         for i in range(made, len(numbers)):
             exact = i % EXACT_EVERY == 0 or i == len(numbers) - 1
@@ -77,6 +80,7 @@ class PivotalTuning:
         """Return what `load_state` goes on from; only between two steps."""
         assert self._optimiser is not None
         state = prefixed("weight/", {name: weight.detach() for name, weight in self._weights.items()})
+        state |= prefixed("colour/", self._colours.weights)
         state |= prefixed("optimiser/", optimiser_state(self._optimiser, self._weights))
         if self._readout is not None:
             state |= prefixed("readout/", self._readout.state())
@@ -86,6 +90,8 @@ class PivotalTuning:
         """Go on where another process was; tell `run` how many of its steps were made."""
         weights = under("weight/", state)
         self._weights = {name: nn.Parameter(weight.to(self._w_plus)) for name, weight in weights.items()}
+        for name, weight in under("colour/", state).items():
+            self._colours.weights[name].copy_(weight)
         self._random.set_state(state["random"])
         self._kept = state
 
@@ -103,16 +109,15 @@ class PivotalTuning:
         """Move the weights by one step; returns the state before."""
         (i, steps), optimiser = place, self._optimiser
         assert optimiser is not None
-        shown = None
+        shown = self._coloured(tuned) if exact else None
         if px < self._base.resolution:
-            if exact:
-                with torch.no_grad():
-                    shown, features = tuned.synthesis(self._w_plus), tuned.features(self._w_plus, px)
-                    self._readout = LocalReadout(features, shown, ENLARGEMENT)
+            features = tuned.features(self._w_plus, px)
+            if shown is not None:
+                self._readout = LocalReadout(features, shown, ENLARGEMENT)
             assert self._readout is not None
-            picture = self._readout(tuned.features(self._w_plus, px))
+            picture = self._readout(features)
         else:
-            exact, picture = True, tuned.synthesis(self._w_plus)
+            exact, picture, shown = True, tuned.synthesis(self._w_plus), None
         loss = self._loss(picture)
         value = float((loss if shown is None else self._loss(shown)).detach())
         event = self._event(number_of, value, exact, picture if shown is None else shown)
@@ -124,11 +129,19 @@ class PivotalTuning:
         optimiser.step()
         return event
 
+    @torch.no_grad()
+    def _coloured(self, tuned: Generator) -> Tensor:
+        """Fit the last layer, and render."""
+        uncoloured = tuned.uncoloured(self._w_plus)
+        self._colours.fit(*uncoloured)
+        return tuned.coloured(*uncoloured)
+
     def _event(self, number_of: tuple[int, int], loss: float, exact: bool, picture: Tensor) -> InversionStep:
         deltas: dict[str, Tensor] = {}
         if exact:
             base = dict(self._base.named_parameters())
-            deltas = {name: weight.detach() - base[name].detach() for name, weight in self._weights.items()}
+            weights = self._weights | self._colours.weights
+            deltas = {name: weight.detach() - base[name].detach() for name, weight in weights.items()}
         return InversionStep("tuning", *number_of, loss, exact, self._w_plus, deltas, preview(picture))
 
     def _locality(self, tuned: Generator, px: int) -> Tensor:
