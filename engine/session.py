@@ -6,7 +6,7 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from krita_drag.wire.errors import BadMask, BadOption, BadPoints
+from krita_drag.wire.errors import BadMask, BadOption
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
@@ -15,8 +15,9 @@ from engine.drag import DEFAULT_SOLVER, DEFAULT_STEPS, DragPoints, DragStep, Liv
 from engine.drag.change_metric import ChangeMetric
 from engine.images import Picture, to_uint8
 from engine.inversion import DEFAULT_PRESET, InversionStep, Snapshot, find_crop, inverting
+from engine.model_points import corners_text, to_model_points
 from engine.models import Model, ModelStore
-from engine.points import Pair, check_pairs
+from engine.points import Pair
 from engine.rendering import Patch, Region, Renderer, render
 
 
@@ -120,7 +121,7 @@ class Session:
         if crop is None:
             crop, notes = find_crop(picture, model, store, selection=selection, pairs=pairs)
         if pairs:
-            _to_model(pairs, picture, crop)
+            to_model_points(pairs, picture, crop)
         inversion = yield from inverting(picture, model, crop, preset=preset, steps=steps, resumed=resumed)
         notes = (*picture.notes, *notes, *inversion.notes)
         return cls(inversion.model(model), picture, crop, inversion.w_plus, generated=False, notes=notes)
@@ -159,7 +160,7 @@ class Session:
             BadOption: no solver has that name.
             OutOfMemory: the device's memory does not suffice.
         """
-        points = _to_model(pairs, self.picture, self.crop, weights)
+        points = to_model_points(pairs, self.picture, self.crop, weights)
         region = self.region(mask)
         start = self._begin(region, onward, resumed)
         events = drag(
@@ -188,7 +189,7 @@ class Session:
         resumed: DragStep | None = None,
     ) -> SessionLiveDrag:
         """Press handles of the state that is shown, to drag them as the pointer moves; arguments as for `drag`."""
-        points = _to_model(pairs, self.picture, self.crop, weights, still=True)
+        points = to_model_points(pairs, self.picture, self.crop, weights, still=True)
         region = self.region(mask)
         start = self._begin(region, onward=True, resumed=resumed)
         square = None if region is None else region.square
@@ -228,7 +229,7 @@ class Session:
         if not square.any():
             raise BadMask(
                 "The mask leaves nothing to move where the model sees the picture.",
-                f"Paint it white inside the square with the corners {_corners(self.crop)}.",
+                f"Paint it white inside the square with the corners {corners_text(self.crop)}.",
             )
         return Region(mask, square)
 
@@ -400,33 +401,6 @@ class SessionLiveDrag:
 def _remaining(event: DragStep, points: DragPoints) -> float:
     """Mean distance left, weighted as the points are; model pixels."""
     return float(np.average(event.distances, weights=points.weights))
-
-
-def _to_model(
-    pairs: Sequence[Pair], picture: Picture, crop: Crop, weights: ArrayLike | None = None, *, still: bool = False
-) -> DragPoints:
-    """Check pairs in document pixels and map them to model pixels; `still`: none of them needs to move yet."""
-    check_pairs(list(pairs), *picture.size_wh, still=still)
-    handles, targets = (crop.to_model(np.array(ends, float)) for ends in zip(*pairs, strict=True))
-    for number, ends in enumerate(zip(handles, targets, strict=True), 1):
-        if not all(crop.sees(end) for end in ends):
-            raise BadPoints(
-                f"Point {number} lies outside the part of the picture that the model sees.",
-                f"Keep handles and targets inside the square with the corners {_corners(crop)}.",
-            )
-    return DragPoints(handles, targets, None if weights is None else _checked_weights(weights, len(pairs)))
-
-
-def _checked_weights(weights: ArrayLike, count: int) -> NDArray[np.float64]:
-    array = np.asarray(weights, float)
-    if array.shape != (count,) or not (np.isfinite(array).all() and (array > 0).all()):
-        raise BadPoints("Each point needs one weight above 0.", "Leave the weights out to pull all alike.")
-    return array
-
-
-def _corners(crop: Crop) -> str:
-    """The corners of what the model sees as text, document pixels, clockwise."""
-    return " ".join(f"{x:.0f},{y:.0f}" for x, y in crop.corners)
 
 
 def _check_class(model: Model, class_index: int) -> None:
