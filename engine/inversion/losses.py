@@ -38,13 +38,17 @@ class PyramidLoss:
             self._levels.append(_Level(target, weight, size))
 
     def __call__(self, rendering: Tensor) -> Tensor:
-        """Compare a rendering, (1, 3, r, r) with any r that is a power of two; levels above r are left out.
+        """Return the mean of `levels`, a scalar; 0 for the photo itself."""
+        return self.levels(rendering).mean()
+
+    def levels(self, rendering: Tensor) -> Tensor:
+        """Compare a rendering, (1, 3, r, r) with any r that is a power of two.
 
         Returns:
-            Mean over the levels, a scalar; 0 for the photo itself.
+            One distance for each level up to r, the finest first.
         """
         distances = [level.distance(rendering) for level in self._levels if level.size <= rendering.shape[-1]]
-        return torch.stack(distances).mean()
+        return torch.stack(distances)
 
 
 def face_weight(resolution: int) -> Tensor:

@@ -43,7 +43,7 @@ class Preset:
 PRESETS = {
     "fast": Preset(40, ((128, 40),)),
     "balanced": Preset(50, ((128, 50), (256, 50))),
-    "best": Preset(60, ((128, 60), (256, 80), (512, 50))),
+    "best": Preset(60, ((128, 60), (256, 40), (512, 75))),
 }
 
 

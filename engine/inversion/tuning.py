@@ -27,6 +27,7 @@ from stylegan2 import Generator
 
 EXACT_EVERY = 15
 ENLARGEMENT = 2  # pixels read off each position of a block: its channels hold more than one colour
+FINEST_COUNTS = 10.0  # times in the loss: the latent has seen to what is coarse
 LEARNING_RATE = 8e-4  # of all weights alike
 WARM_UP_STEPS = 2
 LOCALITY_EVERY = 5
@@ -118,8 +119,9 @@ class PivotalTuning:
             picture = self._readout(features)
         else:
             exact, picture, shown = True, tuned.synthesis(self._w_plus), None
-        loss = self._loss(picture)
-        value = float((loss if shown is None else self._loss(shown)).detach())
+        levels = self._loss.levels(picture)
+        loss = levels.mean() + (FINEST_COUNTS - 1) * levels[0] / len(levels)
+        value = float(levels.detach().mean() if shown is None else self._loss(shown))
         event = self._event(number_of, value, exact, picture if shown is None else shown)
         if i % LOCALITY_EVERY == 0:
             loss = loss + LOCALITY_WEIGHT * self._locality(tuned, min(px, LOCALITY_PX))
