@@ -49,6 +49,9 @@ class NewtonSettings:
         chunk: handles that are linearised at once; bounds the memory.
         region_rows: random directions that stand for everything outside the region.
         region_weight: how much a change outside counts against the prior.
+        many_points: with more, a lost handle goes where the others say, and each counts as far as it is sure.
+        least_confidence: what a handle of many counts for at least.
+        reach_many: `reach` with so many points: they determine the whole face, so the way may be longer.
         held, free: with a mask, how much a change of features counts where it holds, and where it does not.
     """
 
@@ -70,6 +73,9 @@ class NewtonSettings:
     chunk: int = 16
     region_rows: int = 12
     region_weight: float = 30.0
+    many_points: int = 32
+    least_confidence: float = 0.1
+    reach_many: float = 4.5
     held: float = 0.3
     free: float = 0.03
 
@@ -109,7 +115,9 @@ class Newton:
         self.generator = generator
         self.settings = settings or (NewtonSettings() if metric is None else IN_CHANGE_METRIC)
         self.chunk = chunk or self.settings.chunk
-        self.reach = self.settings.reach if reach is None else reach
+        self.many = len(points) > self.settings.many_points
+        own_reach = max(self.settings.reach, self.settings.reach_many) if self.many else self.settings.reach
+        self.reach = own_reach if reach is None else reach
         self.feature_size = min(FEATURE_SIZE, generator.feature_resolutions[-1])
         self.unit_px = generator.resolution / REFERENCE_RESOLUTION  # model pixels per pixel at 512
         self.handles, self.targets = (torch.from_numpy(p).to(w_plus) for p in (points.handles, points.targets))
@@ -186,7 +194,7 @@ class Newton:
     def step(self) -> bool:
         """Linearise, then take the first attempt that moves the handles about as predicted, or else the last one.
 
-        An attempt that loses a handle is never taken.
+        An attempt that loses a handle is never taken; of many, it goes on where it was predicted.
 
         Returns:
             Whether an attempt kept its promise.
@@ -200,10 +208,11 @@ class Newton:
             whitened = self._bounded(self._solve(wanted.flatten(), damping).view_as(self.whitened))
             moved = (self.directions @ (whitened - self.whitened).flatten()).view(-1, 2)
             view, tracked = self._track(whitened, self.handles + moved)
+            tracked = tracked.carried(self.handles + moved) if self.many else tracked
             after = (self.targets - tracked.positions).norm(dim=1)
             predicted = (self.targets - self.handles - moved).norm(dim=1)
             ratio = float((distances - after).sum() / ((distances - predicted).sum() + 1e-6))
-            sound = not bool((tracked.lost & ~self.tracked.lost).any())
+            sound = self.many or not bool((tracked.lost & ~self.tracked.lost).any())
             kept = sound and ratio > s.poor_ratio
             if kept:
                 self.cap = min(self.cap * 1.5, s.cap_max) if ratio > s.good_ratio else self.cap
@@ -252,10 +261,17 @@ class Newton:
         directions = self.directions
         projected = self._divided(directions)
         normal = directions @ projected.T  # (2n, 2n)
-        system = normal + damping * normal.diagonal().mean() * torch.diag(self.slack)
+        system = normal + damping * normal.diagonal().mean() * torch.diag(self._slack())
         way = self.whitened.flatten()
         step, owed = (projected.T @ torch.linalg.solve(system, moves) for moves in (wanted, directions @ way))
         return step + self.settings.recall * (owed - way)
+
+    def _slack(self) -> Tensor:
+        """How far each coordinate may stay behind, (2n,), relative to the others."""
+        if not self.many:
+            return self.slack
+        confidence = torch.from_numpy(self.tracked.confidence).to(self.slack).clamp(min=self.settings.least_confidence)
+        return self.slack / confidence.square().repeat_interleave(2)
 
     def _divided(self, directions: Tensor) -> Tensor:
         """Directions (m, D) times the inverse of the metric: of change, or of the prior and the held region."""

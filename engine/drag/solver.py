@@ -21,7 +21,6 @@ from stylegan2 import Generator
 
 DEFAULT_SOLVER = "newton"
 FALLBACK = "draggan-robust"  # goes on where a solver finds its own predictions failing
-MANY_POINTS = 32  # beyond them `newton` follows what it drags worse than `FALLBACK`, and costs more
 DEFAULT_STEPS = 300
 
 
@@ -67,8 +66,7 @@ def drag(
 ) -> Iterator[DragStep]:
     """Drag handles towards their targets, one step each time an event is asked for.
 
-    Where the predictions of `newton` keep failing, `FALLBACK` goes on from the best state; of more than `MANY_POINTS`
-    points it does the whole drag. Events say who made them.
+    Where the predictions of `newton` keep failing, `FALLBACK` goes on from the best state. Events say who made them.
     To cancel, ask for no more events: each one holds the latent of its state. The same input gives the same events.
 
     Args:
@@ -92,8 +90,6 @@ def drag(
         OutOfMemory: the device's memory does not suffice.
     """
     require_solver(solver)
-    if solver == "newton" and len(points) > MANY_POINTS:
-        solver = FALLBACK
     bounds = {"home": w_plus if home is None else home, "reach": reach}
     own = {"metric": metric, "chunk": chunk} if solver == "newton" else {}
     with memory_guard(w_plus.device):

@@ -6,7 +6,7 @@ features, sub-pixel, with a check that tells when a handle is lost.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -93,6 +93,10 @@ class Tracked:
     def lost(self) -> Tensor:
         """Handles that a step must not lead to, (n,) bool."""
         return (self.similarity < LOST_SIMILARITY) | (self.backward_error > LOST_BACKWARD_PX * self.unit_px)
+
+    def carried(self, predicted_xy: Tensor) -> Tracked:
+        """The same with lost handles where they were predicted, (n, 2), model pixels."""
+        return replace(self, positions=torch.where(self.lost[:, None], predicted_xy, self.positions))
 
 
 class PatchTracker:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from engine.drag import SOLVERS, DragPoints, LiveDrag, drag
 from engine.drag.newton import Newton, NewtonSettings
-from engine.drag.sampling import view_features
-from engine.drag.solver import MANY_POINTS
-from engine.drag.tracking import PatchTracker
+from engine.drag.sampling import FeatureView, view_features
+from engine.drag.tracking import PatchTracker, Tracked
 from engine.latent import Whitening
 from stylegan2 import Generator, StyleGAN2Config, StyleGAN2Generator
 
@@ -157,14 +158,33 @@ def test_draggan_goes_on_where_predictions_keep_failing(
     assert events[-1].mean_distance < events[0].mean_distance
 
 
-def test_draggan_does_the_whole_drag_of_many_points(generator: Generator, w_plus: torch.Tensor) -> None:
+class LosesTheFirst(PatchTracker):
+    """Finds all handles before the drag, and never again the first."""
+
+    calls = 0
+
+    def track(self, view: FeatureView, predicted_xy: torch.Tensor) -> Tracked:
+        tracked, self.calls = super().track(view, predicted_xy), self.calls + 1
+        similarity = tracked.similarity.clone()
+        similarity[0] = 1.0 if self.calls == 1 else 0.0
+        return replace(tracked, similarity=similarity)
+
+
+def test_of_many_points_a_lost_one_goes_on_with_the_others(
+    generator: Generator, w_plus: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.drag.newton.PatchTracker", LosesTheFirst)
     grid = np.stack(np.meshgrid(np.arange(60.0, 200, 24), np.arange(60.0, 200, 24)), -1).reshape(-1, 2)
-    targets = grid + np.array([4.0, 0.0])
-    few, many = (DragPoints(grid[:count], targets[:count]) for count in (MANY_POINTS, MANY_POINTS + 1))
-    assert next(drag(generator, w_plus, few, max_steps=0)).solver == "newton"
-    last = list(drag(generator, w_plus, many, max_steps=1))[-1]
-    assert last.solver == "draggan"
-    assert last.confidence is not None
+    targets, many = grid + np.array([4.0, 0.0]), NewtonSettings().many_points
+    held, carried = (
+        list(drag(generator, w_plus, DragPoints(grid[:n], targets[:n]), max_steps=2)) for n in (5, many + 1)
+    )
+    assert held[-1].mean_distance == held[0].mean_distance  # no step that loses a handle is taken
+    last = carried[-1]
+    assert last.solver == "newton"
+    assert last.mean_distance < carried[0].mean_distance
+    assert last.lost is not None and last.lost[0]
+    assert 0 < np.linalg.norm(last.handles[0] - grid[0]) < 8  # where the linear model says
 
 
 def test_the_last_step_allowed_ends_a_failing_drag(
