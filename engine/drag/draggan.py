@@ -18,7 +18,7 @@ from engine.drag.descent import Descent
 from engine.drag.region import RegionTerm
 from engine.drag.sampling import FeatureView
 from engine.drag.state import DragPoints, DragStep
-from engine.drag.tracking import Norm, PatchTracker, Tracked, nearest_neighbour
+from engine.drag.tracking import FINE, Norm, PatchTracker, Tracked, nearest_neighbour
 from stylegan2 import Generator
 
 RENEWAL_PX = 4.0  # way of a handle after which the patches that are followed are renewed; at 512
@@ -92,7 +92,7 @@ class Draggan(Descent):
         with torch.no_grad():
             before = self._view(dense=mask is not None)
             self.templates = before.sample(self.handles[:, None])[:, 0]  # (n, C)
-        self.tracker = PatchTracker(before, self.handles, self.unit_px) if settings.robust else None
+        self.tracker = PatchTracker(before, self.handles, self.unit_px, FINE) if settings.robust else None
         self.tracked: Tracked | None = None
         self.region = None if mask is None else RegionTerm(before, mask, settings.mask_weight, settings.reduction)
 
@@ -141,7 +141,7 @@ class Draggan(Descent):
         """Features of the current latent: whole, or where tracking and motion supervision read them."""
         reach = self.search_radius + self.patch_radius + 2.0  # search, then the shifted disc around what was found
         if self.settings.robust:
-            reach = max(reach, PatchTracker.start_reach_px(self.unit_px))
+            reach = max(reach, FINE.reach * self.unit_px)
         return self.view(None if dense else self.handles, reach)
 
     def _loss(self, view: FeatureView, distances: Tensor) -> Tensor:

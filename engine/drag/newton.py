@@ -16,15 +16,15 @@ import torch
 from torch import Tensor
 
 from engine.drag.change_metric import ChangeMetric
-from engine.drag.descent import FEATURE_SIZE, REFERENCE_RESOLUTION
+from engine.drag.descent import REFERENCE_RESOLUTION
 from engine.drag.region import held_share
 from engine.drag.sampling import FeatureView, view_features
 from engine.drag.state import DragPoints, DragStep
-from engine.drag.tracking import PatchTracker, Tracked
+from engine.drag.tracking import COARSE, FINE, PatchTracker, Tracked
 from engine.latent import Whitening
 from stylegan2 import Generator
 
-REGION_SIZE = 64  # of the features that must stay: half the cost of those that are tracked
+REGION_SIZE = 64  # of the features that must stay
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,9 @@ class Newton:
         self.many = len(points) > self.settings.many_points
         own_reach = max(self.settings.reach, self.settings.reach_many) if self.many else self.settings.reach
         self.reach = own_reach if reach is None else reach
-        self.feature_size = min(FEATURE_SIZE, generator.feature_resolutions[-1])
+        patches = FINE if self.many else COARSE
+        self.feature_size = min(patches.feature_size, generator.feature_resolutions[-1])
+        self.region_size = min(REGION_SIZE, self.feature_size)
         self.unit_px = generator.resolution / REFERENCE_RESOLUTION  # model pixels per pixel at 512
         self.handles, self.targets = (torch.from_numpy(p).to(w_plus) for p in (points.handles, points.targets))
         weights = np.ones(len(points)) if points.weights is None else points.weights / points.weights.mean()
@@ -131,10 +133,9 @@ class Newton:
         self.fixed_rows = w_plus[:, generator.coarse_ws :].detach().unbind(1)
         self.cap = self.settings.cap
         with torch.no_grad():
-            start = self._view_around(moving, self.handles, PatchTracker.start_reach_px(self.unit_px))
-        self.tracker = PatchTracker(start, self.handles, self.unit_px)
+            start = self._view_around(moving, self.handles, patches.reach * self.unit_px)
+        self.tracker = PatchTracker(start, self.handles, self.unit_px, patches)
         self.tracked = self.tracker.track(start, self.handles)
-        self.region_size = min(REGION_SIZE, self.feature_size)
         self.held, self.metric = None, None
         if metric is not None:
             self.metric = metric.weighed(self._importance(mask, metric.side))

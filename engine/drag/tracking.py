@@ -17,13 +17,9 @@ from engine.drag.sampling import FeatureView
 
 Norm = Literal["l1", "l2"]
 ADAPTATION = 0.5  # share of the newest patch in the template
-PATCH_RADIUS, PATCH_SPACING, SEARCH_RADIUS = 6, 2, 6  # at 512
 LOST_SIMILARITY = 0.3
 LOST_BACKWARD_PX = 5.0  # at 512
-# Logistic fit to 224 handles tracked through 14 drags of development faces, judged by dlib's landmarks (docs/solver.md)
-CERTAINTY = (0.88, 2.37, -0.32)
 COMPARED_AT_ONCE = 4  # handles whose differences stay in a processor's cache
-DOUBTFUL = 0.75  # confidence below which a handle is reported
 
 
 @torch.no_grad()
@@ -58,6 +54,40 @@ def nearest_neighbour(
 
 
 @dataclass(frozen=True)
+class PatchSettings:
+    """What `PatchTracker` compares and where it looks; whole pixels of a 512-px picture.
+
+    Attributes:
+        feature_size: side of the feature map that is read.
+        radius: of the patch.
+        spacing: distance between its samples, a multiple of `raster`.
+        search: half-width of the searched square, a multiple of `raster`.
+        raster: distance between the searched positions.
+        certainty: coefficients of `Tracked.confidence`: constant, of the resemblance, of the worst backward error.
+        doubtful: confidence below which a handle is reported.
+    """
+
+    feature_size: int
+    radius: int
+    spacing: int
+    search: int
+    raster: int
+    certainty: tuple[float, float, float]
+    doubtful: float
+
+    @property
+    def reach(self) -> int:
+        """Distance around a prediction at which features are read."""
+        return self.search + self.radius + 3
+
+
+# The certainties are logistic fits to 224 and 999 handles that were tracked through drags of development faces and
+# judged by dlib's landmarks (docs/solver.md).
+FINE = PatchSettings(128, radius=6, spacing=2, search=6, raster=1, certainty=(0.88, 2.37, -0.32), doubtful=0.75)
+COARSE = PatchSettings(64, radius=12, spacing=4, search=8, raster=2, certainty=(-1.89, 5.82, -0.22), doubtful=0.8)
+
+
+@dataclass(frozen=True)
 class Tracked:
     """Where handles were found.
 
@@ -68,6 +98,7 @@ class Tracked:
         resemblance: correlation with the patch before the drag, (n,).
         worst_backward: largest backward error of the way here, (n,), model pixels.
         unit_px: model pixels per pixel of a 512-px picture.
+        settings: of the tracker.
     """
 
     positions: Tensor
@@ -76,18 +107,19 @@ class Tracked:
     resemblance: Tensor
     worst_backward: Tensor
     unit_px: float
+    settings: PatchSettings
 
     @property
     def confidence(self) -> np.ndarray:
-        """Share of such handles that are within 10 px at 512 of where they should be, (n,); see `CERTAINTY`."""
-        constant, per_resemblance, per_backward_px = CERTAINTY
+        """Share of such handles that are within 10 px at 512 of where they should be, (n,)."""
+        constant, per_resemblance, per_backward_px = self.settings.certainty
         logit = constant + per_resemblance * self.resemblance + per_backward_px * self.worst_backward / self.unit_px
         return torch.sigmoid(logit).cpu().double().numpy()
 
     @property
     def doubtful(self) -> np.ndarray:
         """Handles that the user should be told about, (n,) bool."""
-        return (self.confidence < DOUBTFUL) | self.lost.cpu().numpy()
+        return (self.confidence < self.settings.doubtful) | self.lost.cpu().numpy()
 
     @property
     def lost(self) -> Tensor:
@@ -110,10 +142,8 @@ class PatchTracker:
     Args:
         view: features before the drag, around the handles.
         handles_xy: (n, 2), model pixels.
-        unit_px: model pixels per pixel of a 512-px picture; all lengths below are of such a picture.
-        patch_radius: radius of the patch.
-        patch_spacing: distance between its samples.
-        search_radius: half-width of the searched square.
+        unit_px: model pixels per pixel of a 512-px picture.
+        settings: what is compared, and where.
     """
 
     def __init__(
@@ -121,35 +151,24 @@ class PatchTracker:
         view: FeatureView,
         handles_xy: Tensor,
         unit_px: float,
-        patch_radius: int = PATCH_RADIUS,
-        patch_spacing: int = PATCH_SPACING,
-        search_radius: int = SEARCH_RADIUS,
+        settings: PatchSettings,
     ) -> None:
-        self.unit_px, self.search_radius = unit_px, search_radius
-        axis = torch.arange(-(patch_radius // patch_spacing), patch_radius // patch_spacing + 1) * patch_spacing
-        ys, xs = torch.meshgrid(axis, axis, indexing="ij")
-        offsets = torch.stack([xs.flatten(), ys.flatten()], 1)
-        self.offsets = offsets[offsets.square().sum(1) <= patch_radius**2 + 0.1]  # (P, 2), px at 512
+        self.unit_px, self.settings = unit_px, settings
+        self.offsets = _disc(settings.radius, settings.spacing)  # (P, 2), px at 512
         self.patch = self.offsets.to(handles_xy) * unit_px  # (P, 2), model pixels
-        self.patch_radius = patch_radius
         self.last_view, self.last_xy = view, handles_xy
         self.first_templates = self.templates = view.sample(handles_xy[:, None] + self.patch)  # (n, P, C)
         self.worst_backward = torch.zeros_like(handles_xy[:, 0])
 
-    @staticmethod
-    def start_reach_px(unit_px: float, patch_radius: int = PATCH_RADIUS, search_radius: int = SEARCH_RADIUS) -> float:
-        """Distance around the handles at which the first view must hold features, model pixels."""
-        return (search_radius + patch_radius + 3) * unit_px
-
     @property
     def reach_px(self) -> float:
         """Distance around a prediction at which `track` reads features, model pixels."""
-        return self.start_reach_px(self.unit_px, self.patch_radius, self.search_radius)
+        return self.settings.reach * self.unit_px
 
     @property
     def patch_reach_px(self) -> float:
         """Distance around a position at which `position_operator` reads features, model pixels."""
-        return (self.patch_radius + 3) * self.unit_px
+        return (self.settings.radius + 3) * self.unit_px
 
     @torch.no_grad()
     def track(self, view: FeatureView, predicted_xy: Tensor) -> Tracked:
@@ -161,7 +180,7 @@ class PatchTracker:
         resemblance = torch.cosine_similarity(_centred(found), _centred(self.first_templates), dim=1)
         backward_error = (back - self.last_xy).norm(dim=1)
         worst_backward = torch.maximum(self.worst_backward, backward_error)
-        return Tracked(positions, similarity, backward_error, resemblance, worst_backward, self.unit_px)
+        return Tracked(positions, similarity, backward_error, resemblance, worst_backward, self.unit_px, self.settings)
 
     @torch.no_grad()
     def adopt(self, view: FeatureView, tracked: Tracked) -> None:
@@ -185,33 +204,44 @@ class PatchTracker:
         return -torch.linalg.solve(normal + ridge * torch.eye(2).to(normal), gradient)
 
     def _search(self, view: FeatureView, around_xy: Tensor, templates: Tensor) -> Tensor:
-        """Best match on a raster of one pixel at 512, refined by a parabola per axis. -> (n, 2), model pixels."""
-        reach, side = self.search_radius + self.patch_radius, 2 * self.search_radius + 1
-        steps = torch.arange(-reach, reach + 1, device=around_xy.device) * self.unit_px
-        raster = view.sample_grid(around_xy[:, :1] + steps, around_xy[:, 1:] + steps)  # (n, C, S, S)
-        cost = raster.new_zeros(len(around_xy), side, side)
-        corners = (self.offsets + self.patch_radius).tolist()
-        for own, patch, into in zip(*(x.split(COMPARED_AT_ONCE) for x in (raster, templates, cost)), strict=True):
+        """Best match on a raster, refined by a parabola per axis. -> (n, 2), model pixels."""
+        search, raster, radius = self.settings.search, self.settings.raster, self.settings.radius
+        searched = torch.arange(-search, search + 1, raster, device=around_xy.device)  # px at 512
+        read = torch.arange(-search - radius, search + radius + 1, raster, device=around_xy.device) * self.unit_px
+        features = view.sample_grid(around_xy[:, :1] + read, around_xy[:, 1:] + read)  # (n, C, S, S)
+        side = len(searched)
+        cost = features.new_zeros(len(around_xy), side, side)
+        corners = ((self.offsets + radius) // raster).int().tolist()
+        for own, patch, into in zip(*(x.split(COMPARED_AT_ONCE) for x in (features, templates, cost)), strict=True):
             difference = own.new_empty(len(own), own.shape[1], side, side)
             for k, (dx, dy) in enumerate(corners):
                 torch.sub(own[:, :, dy : dy + side, dx : dx + side], patch[:, k, :, None, None], out=difference)
                 into += difference.abs_().mean(1)
-        square = torch.arange(-self.search_radius, self.search_radius + 1, device=cost.device).square()
+        square = searched.square()
         cost = cost * (1 + 0.003 * (square[:, None] + square))  # of equals, the nearest to the prediction
         best = cost.flatten(1).argmin(1)
         row, column = best // side, best % side
         fine_x = _parabola(cost[torch.arange(len(cost)), row], column)
         fine_y = _parabola(cost[torch.arange(len(cost)), :, column], row)
-        shift = torch.stack([column + fine_x, row + fine_y], 1) - self.search_radius
+        shift = torch.stack([column + fine_x, row + fine_y], 1) * raster - search
         return around_xy + shift * self.unit_px
 
     def _refine(self, view: FeatureView, positions_xy: Tensor, templates: Tensor, iterations: int = 2) -> Tensor:
+        limit = self.settings.raster * self.unit_px
         for _ in range(iterations):
             residual = view.sample(positions_xy[:, None] + self.patch) - templates
             operator = self.position_operator(view, positions_xy)
             step = torch.einsum("nij,nj->ni", operator, residual.flatten(1))
-            positions_xy = positions_xy + step.clamp(-self.unit_px, self.unit_px)
+            positions_xy = positions_xy + step.clamp(-limit, limit)
         return positions_xy
+
+
+def _disc(radius: int, spacing: int) -> Tensor:
+    """Offsets on a raster through the middle, no farther from it than a radius, (P, 2), x first."""
+    axis = torch.arange(-(radius // spacing), radius // spacing + 1) * spacing
+    ys, xs = torch.meshgrid(axis, axis, indexing="ij")
+    offsets = torch.stack([xs.flatten(), ys.flatten()], 1)
+    return offsets[offsets.square().sum(1) <= radius**2]
 
 
 def _parabola(values: Tensor, index: Tensor) -> Tensor:

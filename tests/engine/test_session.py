@@ -151,7 +151,7 @@ def test_an_anchor_stays_where_a_drag_without_it_moves(seed_session: Session) ->
 
 def test_a_heavier_point_lands_closer(seed_session: Session) -> None:
     """Two handles close to each other that pull apart cannot both win."""
-    against = [((600.0, 760.0), (600.0, 700.0)), ((592.0, 764.0), (592.0, 824.0))]
+    against = [((600.0, 760.0), (600.0, 700.0)), ((560.0, 770.0), (560.0, 830.0))]
 
     def left(weights: list[float]) -> float:
         list(seed_session.drag(against, weights=weights))
@@ -195,7 +195,7 @@ def test_live_follows_the_newest_target(seed_session: Session) -> None:
 
 
 def test_a_quick_gesture_lands_like_a_drag(seed_session: Session) -> None:
-    press, target = (600.0, 760.0), (680.0, 700.0)
+    press, target = (600.0, 760.0), (700.0, 690.0)
     *_, plain = seed_session.drag([(press, target)])
     seed_session.reset()
     live = seed_session.live([(press, press)])
