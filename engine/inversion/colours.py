@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from engine.inversion.ridge import fit_linear
 from stylegan2 import Generator
 
 RIDGE = 1e-2  # relative to the mean energy of a feature
@@ -39,15 +40,9 @@ class ColourFit:
             features, below: what `Generator.uncoloured` returns, of a generator with any other weights.
         """
         missing = self._target - self._generator.coloured(features, below)
-        wanted = self._generator.colour_channels(missing)[0].flatten(1)  # (K, pixels)
+        wanted = self._generator.colour_channels(missing)
         height, width = features.shape[-2:]
         share = F.adaptive_avg_pool2d(self._weight, (height, width)).flatten()
-        a = F.pad(features[0].flatten(1), (0, 0, 0, 1), value=1.0)  # (C + 1, pixels), a constant last
-        weighed = a * (share / share.sum())
-        gram = weighed @ a.T
-        gram.diagonal().add_(RIDGE * gram.diagonal().mean())
-        offsets = torch.linalg.solve(gram, weighed @ wanted.T).T  # (K, C + 1)
-        for weight, before, offset in zip(
-            self.weights.values(), self._before, (offsets[:, :-1], offsets[:, -1]), strict=True
-        ):
+        offsets = fit_linear(features, wanted, RIDGE, share / share.sum())
+        for weight, before, offset in zip(self.weights.values(), self._before, offsets, strict=True):
             weight.copy_(before + offset.reshape(before.shape))

@@ -10,9 +10,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from engine.inversion.ridge import fit_linear
 
 RIDGE = 1e-4  # relative to the mean energy of a feature
 
@@ -31,12 +32,8 @@ class LocalReadout:
         self._enlargement = enlargement
         picture = F.adaptive_avg_pool2d(rendering.detach(), side * enlargement)
         picture = F.pixel_unshuffle(picture, enlargement)  # (1, 3 * k * k, r, r)
-        a = F.pad(features[0].flatten(1), (0, 0, 0, 1), value=1.0)  # (C + 1, r * r), a constant feature last
-        b = picture[0].flatten(1)  # (3 * k * k, r * r)
-        gram = a @ a.T
-        gram.diagonal().add_(RIDGE * gram.diagonal().mean())
-        weights = torch.linalg.solve(gram, a @ b.T).T  # (3 * k * k, C + 1)
-        self._weight, self._bias = weights[:, :-1, None, None].contiguous(), weights[:, -1].contiguous()
+        weight, self._bias = fit_linear(features, picture, RIDGE)
+        self._weight = weight[:, :, None, None]
         self._remainder = picture - F.conv2d(features, self._weight, self._bias)
 
     def state(self) -> dict[str, Tensor]:
