@@ -49,8 +49,8 @@ class NewtonSettings:
         chunk: handles that are linearised at once; bounds the memory.
         region_rows: random directions that stand for everything outside the region.
         region_weight: how much a change outside counts against the prior.
-        many_points: with more, a lost handle goes where the others say, and each counts as far as it is sure.
-        least_confidence: what a handle of many counts for at least.
+        least_confidence: what a handle counts for at least; each counts as far as it is sure.
+        many_points: with more, a lost handle goes where the others say.
         reach_many: `reach` with so many points: they determine the whole face, so the way may be longer.
         held, free: with a mask, how much a change of features counts where it holds, and where it does not.
     """
@@ -73,8 +73,8 @@ class NewtonSettings:
     chunk: int = 16
     region_rows: int = 12
     region_weight: float = 30.0
-    many_points: int = 32
     least_confidence: float = 0.1
+    many_points: int = 32
     reach_many: float = 4.5
     held: float = 0.3
     free: float = 0.03
@@ -268,11 +268,9 @@ class Newton:
         return step + self.settings.recall * (owed - way)
 
     def _slack(self) -> Tensor:
-        """How far each coordinate may stay behind, (2n,), relative to the others."""
-        if not self.many:
-            return self.slack
+        """How far each coordinate may stay behind the others, (2n,): the less sure a handle, the further."""
         confidence = torch.from_numpy(self.tracked.confidence).to(self.slack).clamp(min=self.settings.least_confidence)
-        return self.slack / confidence.square().repeat_interleave(2)
+        return self.slack / (confidence / confidence.max()).square().repeat_interleave(2)
 
     def _divided(self, directions: Tensor) -> Tensor:
         """Directions (m, D) times the inverse of the metric: of change, or of the prior and the held region."""
