@@ -38,6 +38,8 @@ class NewtonSettings:
         damping: mu, relative to the mean diagonal of the normal equations.
         trust: longest step, as RMS over the moving rows of the whitened norm.
         reach: longest way from home, same measure ("stay close").
+        least_way, way_per_root_px: longest way of this drag, same measure: the first, and the second times the root
+            of the summed distances of handles to targets. What asks for more is out of the model's reach, or fooled.
         recall: share of what the way so far holds beyond need that each step takes back.
         good_ratio, poor_ratio: actual over predicted progress from which the trust region grows, or shrinks.
         tries: attempts for one linearisation, each half as long and more damped.
@@ -62,6 +64,8 @@ class NewtonSettings:
     damping: float = 0.03
     trust: float = 1.5
     reach: float = 3.0
+    least_way: float = 0.3
+    way_per_root_px: float = 0.2
     recall: float = 0.3
     good_ratio: float = 0.6
     poor_ratio: float = 0.15
@@ -81,7 +85,7 @@ class NewtonSettings:
 
 
 # Where change is dear, ways are long in units of the model's variety.
-IN_CHANGE_METRIC = NewtonSettings(trust=5.0, reach=5.0)
+IN_CHANGE_METRIC = NewtonSettings(trust=5.0, reach=5.0, least_way=5.0)
 
 
 class Newton:
@@ -130,6 +134,7 @@ class Newton:
         moving = w_plus[:, : generator.coarse_ws].detach()
         self.home = moving.clone() if home is None else home[:, : generator.coarse_ws].detach().clone()
         self.whitened = (moving - self.home)[0] @ whitening.inverse.T  # (rows, w_dim): the way from home
+        self.first = self.whitened, self.handles  # before this drag
         self.fixed_rows = w_plus[:, generator.coarse_ws :].detach().unbind(1)
         self.cap = self.settings.cap
         with torch.no_grad():
@@ -247,10 +252,12 @@ class Newton:
         return True
 
     def _bounded(self, step: Tensor) -> Tensor:
-        """Add a step to the way so far, within the trust region and within reach of the start."""
-        s = self.settings
+        """Add a step to the way so far, within the trust region, what the pull is worth, and reach of home."""
+        s, (first, first_handles) = self.settings, self.first
         step = step * (s.trust / _length(step)).clamp(max=1)
-        whitened = self.whitened + step
+        pull = (self.targets - first_handles).norm(dim=1).sum() / self.unit_px
+        way = self.whitened + step - first
+        whitened = first + way * ((s.least_way + s.way_per_root_px * pull.sqrt()) / _length(way)).clamp(max=1)
         return whitened * (self.reach / _length(whitened)).clamp(max=1)
 
     def _solve(self, wanted: Tensor, damping: float) -> Tensor:

@@ -119,7 +119,7 @@ def test_frames_and_animation_show_the_way(drag: Drag) -> None:
 
 
 def test_the_default_solver_lands(store: ModelStore, tmp_path: Path) -> None:
-    words = ("drag", "--seed", "3", "--point", "415,665:385,630", "--device", "cpu", "--json", tmp_path / "way.json")
+    words = ("drag", "--seed", "3", "--point", "415,665:395,640", "--device", "cpu", "--json", tmp_path / "way.json")
     done = run(store.root, *words, "-o", tmp_path / "out.png")
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "way.json").read_text(encoding="utf-8"))
