@@ -277,7 +277,8 @@ class Newton:
     def _slack(self) -> Tensor:
         """How far each coordinate may stay behind the others, (2n,): the less sure a handle, the further."""
         confidence = torch.from_numpy(self.tracked.confidence).to(self.slack).clamp(min=self.settings.least_confidence)
-        return self.slack / (confidence / confidence.max()).square().repeat_interleave(2)
+        surest = 1.0 if self.many else confidence.max()  # few may all be unsure, and still shall get there
+        return self.slack / (confidence / surest).square().repeat_interleave(2)
 
     def _divided(self, directions: Tensor) -> Tensor:
         """Directions (m, D) times the inverse of the metric: of change, or of the prior and the held region."""
