@@ -119,6 +119,27 @@ def test_stays_close(generator: Generator, w_plus: torch.Tensor) -> None:
         assert float(solver.whitened.norm(dim=1).square().mean().sqrt()) <= 0.2 + 1e-6
 
 
+def test_a_drag_goes_no_further_than_its_pull_is_worth(generator: Generator, w_plus: torch.Tensor) -> None:
+    settings = NewtonSettings(least_way=0.02, way_per_root_px=0.005)
+    points = DragPoints(POINTS.handles, POINTS.handles + np.array([[60.0, 0.0], [0.0, 68.0]]))  # 256 px at 512 in all
+    solver = Newton(generator, w_plus, points, settings=settings)
+    ways = []
+    for _ in solver.steps(5):
+        ways.append(float(solver.whitened.norm(dim=1).square().mean().sqrt()))
+    assert max(ways) == pytest.approx(0.02 + 0.005 * 16, rel=1e-4)
+
+
+def test_a_doubtful_handle_counts_for_less(generator: Generator, w_plus: torch.Tensor) -> None:
+    solver = Newton(generator, w_plus, POINTS)
+    alike = solver._slack()
+    assert torch.allclose(alike, torch.ones_like(alike), rtol=0.1)
+    unlike = solver.tracked.resemblance * torch.tensor([1.0, 0.0]).to(w_plus)
+    solver.tracked = replace(solver.tracked, resemblance=unlike)
+    surest, doubtful = solver._slack().view(2, 2)
+    assert torch.equal(surest, torch.ones_like(surest))
+    assert (doubtful > 10).all()
+
+
 def test_tracker_finds_a_shifted_map_and_notices_a_stranger(generator: Generator, w_plus: torch.Tensor) -> None:
     handles = torch.tensor([[100.0, 120.0], [150.0, 90.0]]).double()
     with torch.no_grad():
