@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from engine.drag.change_metric import ChangeMetric
+from engine.drag.derivative import HandleDerivative
 from engine.drag.descent import REFERENCE_RESOLUTION
 from engine.drag.region import held_share
 from engine.drag.sampling import FeatureView, view_features
@@ -43,11 +44,13 @@ class NewtonSettings:
         recall: share of what the way so far holds beyond need that each step takes back.
         good_ratio, poor_ratio: actual over predicted progress from which the trust region grows, or shrinks.
         tries: attempts for one linearisation, each half as long and more damped.
-        patience: steps without progress after which the drag ends.
-        failures: broken promises in a row after which the model of the motion is not to be trusted.
+        patience: steps without progress that are borne. One more ends the drag; if all of them broke their promise,
+            the model of the motion is not to be trusted.
+        patience_many: `patience` with many points.
         progress_px: what counts as progress of the mean distance.
         refresh_px: way of a handle after which its derivative is computed anew; until then, and while steps do as
-            predicted, it is corrected by what they showed (Broyden 1965).
+            predicted, it is corrected by what they showed.
+        blamed_share: of the largest shortfall against the prediction; from there on a handle's derivative is to blame.
         chunk: handles that are linearised at once; bounds the memory.
         region_rows: random directions that stand for everything outside the region.
         region_weight: how much a change outside counts against the prior.
@@ -70,10 +73,11 @@ class NewtonSettings:
     good_ratio: float = 0.6
     poor_ratio: float = 0.15
     tries: int = 3
-    patience: int = 5
-    failures: int = 4
+    patience: int = 2
+    patience_many: int = 5
     progress_px: float = 0.1
     refresh_px: float = 10.0
+    blamed_share: float = 0.25
     chunk: int = 16
     region_rows: int = 12
     region_weight: float = 30.0
@@ -85,7 +89,7 @@ class NewtonSettings:
 
 
 # Where change is dear, ways are long in units of the model's variety.
-IN_CHANGE_METRIC = NewtonSettings(trust=5.0, reach=5.0, least_way=5.0)
+IN_CHANGE_METRIC = NewtonSettings(trust=5.0, reach=5.0, least_way=5.0, patience=5)
 
 
 class Newton:
@@ -137,8 +141,7 @@ class Newton:
         self.first = self.whitened, self.handles  # before this drag
         self.fixed_rows = w_plus[:, generator.coarse_ws :].detach().unbind(1)
         self.cap = self.settings.cap
-        with torch.no_grad():
-            start = self._view_around(moving, self.handles, patches.reach * self.unit_px)
+        start = self._start(patches.reach * self.unit_px)
         self.tracker = PatchTracker(start, self.handles, self.unit_px, patches)
         self.tracked = self.tracker.track(start, self.handles)
         self.held, self.metric = None, None
@@ -146,22 +149,21 @@ class Newton:
             self.metric = metric.weighed(self._importance(mask, metric.side))
         elif mask is not None:
             self.held = held_share(mask, self.region_size, self.home)
-        self.directions: Tensor  # (2n, D): of the handles' coordinates by whitened latents
+        self.derivative = HandleDerivative(self._slopes, self.handles, self.whitened.numel())
         self.outside: Tensor | None  # (m, D): of what must stay
-        self.travelled_px = float("inf")  # since they were computed; at 512
         self.random = torch.Generator(w_plus.device).manual_seed(0)  # the same signs in every drag
 
     def steps(self, max_steps: int) -> Iterator[DragStep]:
         """Yield the state at the start and after every step; the last event has a reason."""
         settings, best, stall, failed = self.settings, float("inf"), 0, 0
+        patience = max(settings.patience, settings.patience_many) if self.many else settings.patience
         for number in range(max_steps + 1):
             distances = self.distances
             mean = float(distances.mean()) / self.unit_px
             stall = 0 if mean < best - settings.progress_px else stall + 1
             best = min(best, mean)
-            reason = "landed" if self.landed else "stalled" if stall > settings.patience else ""
-            reason = reason or ("steps" if number == max_steps else "")
-            reason = reason or ("failing" if failed >= settings.failures else "")
+            reason = "landed" if self.landed else "steps" if number == max_steps else ""
+            reason = reason or ("failing" if failed > patience else "stalled" if stall > patience else "")
             yield self.event(number, reason)
             if reason:
                 return
@@ -206,50 +208,48 @@ class Newton:
             Whether an attempt kept its promise.
         """
         s, distances = self.settings, self.distances
-        fresh = self._linearise(only_if_due=True)
+        self._linearise(self.derivative.travelled_px >= s.refresh_px)
         damping = s.damping
         for _ in range(s.tries):
             limit = self.cap * self.unit_px
             wanted = (self.targets - self.handles) * (limit / distances[:, None].clamp(min=1e-6)).clamp(max=1)
             whitened = self._bounded(self._solve(wanted.flatten(), damping).view_as(self.whitened))
-            moved = (self.directions @ (whitened - self.whitened).flatten()).view(-1, 2)
+            moved = self.derivative.predict((whitened - self.whitened).flatten())
             view, tracked = self._track(whitened, self.handles + moved)
             tracked = tracked.carried(self.handles + moved) if self.many else tracked
-            after = (self.targets - tracked.positions).norm(dim=1)
-            predicted = (self.targets - self.handles - moved).norm(dim=1)
-            ratio = float((distances - after).sum() / ((distances - predicted).sum() + 1e-6))
+            promised = distances - (self.targets - self.handles - moved).norm(dim=1)
+            progress = distances - (self.targets - tracked.positions).norm(dim=1)
+            ratio = float(progress.sum() / (promised.sum() + 1e-6))
             sound = self.many or not bool((tracked.lost & ~self.tracked.lost).any())
             kept = sound and ratio > s.poor_ratio
+            short = promised - progress
+            blamed = short >= s.blamed_share * short.max()
             if kept:
                 self.cap = min(self.cap * 1.5, s.cap_max) if ratio > s.good_ratio else self.cap
                 break
-            if fresh:
+            old = blamed & (self.derivative.travelled_px > 0)
+            if old.any():  # old derivatives are to blame first
+                self._linearise(old)
+            else:
                 self.cap, damping = max(self.cap * 0.5, s.cap_min), damping * 3
-            else:  # the derivative was an old one: it is to blame first
-                fresh = self._linearise()
         if sound:
-            self._take(whitened, view, tracked, moved)
+            self._take(whitened, view, tracked)
         if ratio < s.good_ratio:
-            self.travelled_px = float("inf")  # a correction would not mend what is this far off
+            self.derivative.distrust(blamed)
         return kept
 
-    def _take(self, whitened: Tensor, view: FeatureView, tracked: Tracked, predicted: Tensor) -> None:
-        """Go to a tried state, and learn from how the handles moved against the prediction, (n, 2)."""
-        step, moved = (whitened - self.whitened).flatten(), tracked.positions - self.handles
-        surprise = (moved - predicted).flatten()
-        self.directions = self.directions + surprise[:, None] * step / step.square().sum().clamp(min=1e-12)
-        self.travelled_px += float(moved.norm(dim=1).max()) / self.unit_px
+    def _take(self, whitened: Tensor, view: FeatureView, tracked: Tracked) -> None:
+        """Go to a tried state, and learn from how the handles moved."""
+        moved = tracked.positions - self.handles
+        self.derivative.correct((whitened - self.whitened).flatten(), moved, moved.norm(dim=1) / self.unit_px)
         self.whitened, self.handles, self.tracked = whitened, tracked.positions, tracked
         self.tracker.adopt(view, tracked)
 
-    def _linearise(self, only_if_due: bool = False) -> bool:
-        """Compute the derivative of the handles by whitened latents, and the metric; returns whether it was done."""
-        if only_if_due and self.travelled_px < self.settings.refresh_px:
-            return False
-        self.directions = (self._jacobian() @ self.prior).flatten(1)  # (2n, D)
-        self.outside = None if self.held is None else self._outside_directions() * self.settings.region_weight**0.5
-        self.travelled_px = 0.0
-        return True
+    def _linearise(self, which: Tensor) -> None:
+        """Compute the derivative of some handles, (n,) bool, and if there are any, the metric."""
+        if which.any():
+            self.derivative.renew(which, self.targets - self.handles)
+            self.outside = None if self.held is None else self._outside_directions() * self.settings.region_weight**0.5
 
     def _bounded(self, step: Tensor) -> Tensor:
         """Add a step to the way so far, within the trust region, what the pull is worth, and reach of home."""
@@ -266,7 +266,7 @@ class Newton:
         Besides moving the handles, the step takes back a share of what the way so far does not owe to the handles:
         the sum of least-norm steps along a curved path is longer than the least-norm way to its end.
         """
-        directions = self.directions
+        directions = self.derivative.rows
         projected = self._divided(directions)
         normal = directions @ projected.T  # (2n, 2n)
         system = normal + damping * normal.diagonal().mean() * torch.diag(self._slack())
@@ -308,6 +308,14 @@ class Newton:
     def _view_around(self, w: Tensor, points_xy: Tensor, reach_px: float) -> FeatureView:
         return view_features(self.generator, self._rows(w), self.feature_size, points_xy, reach_px)
 
+    def _start(self, reach_px: float) -> FeatureView:
+        """See the handles before the drag; if they are linearised at once, the first derivative is of the same view."""
+        self.opening = self._views_of_own(self.handles, reach_px) if len(self.handles) <= self.chunk else None
+        if self.opening is not None:
+            return self.opening[1].detach()
+        with torch.no_grad():
+            return self._view_around(self._latent(self.whitened), self.handles, reach_px)
+
     @torch.no_grad()
     def _track(self, whitened: Tensor, predicted_xy: Tensor) -> tuple[FeatureView, Tracked]:
         """Compute the features of a latent around the predicted handles, (n, 2), and find the handles there."""
@@ -315,19 +323,26 @@ class Newton:
         view = self._view_around(self._latent(whitened), predicted_xy, self.tracker.reach_px)
         return view, self.tracker.track(view, predicted_xy)
 
-    def _jacobian(self) -> Tensor:
-        """Derivative of the handles' positions by the moving rows, (2n, rows, w_dim), in model pixels."""
+    def _slopes(self, which: Tensor, along: Tensor) -> Tensor:
+        """Derivative of some handles' positions by whitened latents, see `Slopes`, in model pixels."""
         parts = []
-        w_now = self._latent(self.whitened)
-        for handles in self.handles.split(self.chunk):
-            w = w_now.repeat(len(handles), 1, 1).requires_grad_(True)
-            view = self._view_around(w, handles, self.tracker.patch_reach_px)
+        for handles, axes in zip(self.handles[which].split(self.chunk), along.split(self.chunk), strict=True):
+            opening, self.opening = self.opening, None
+            w, view = opening or self._views_of_own(handles, self.tracker.patch_reach_px)
             operator = self.tracker.position_operator(view.detach(), handles)
             patches = view.sample(handles[:, None] + self.tracker.patch).flatten(1)
             positions = torch.einsum("nij,nj->ni", operator, patches)  # (n, 2), up to a constant
-            slopes = [torch.autograd.grad(positions[:, axis].sum(), w, retain_graph=axis == 0)[0] for axis in (0, 1)]
-            parts.append(torch.stack(slopes, 1))  # (n, 2, rows, w_dim)
-        return torch.cat(parts).flatten(0, 1)
+            values = (axes @ positions[:, :, None]).sum((0, 2))  # (k,)
+            last = len(values) - 1
+            slopes = [torch.autograd.grad(v, w, retain_graph=k < last)[0] for k, v in enumerate(values)]
+            parts.append((torch.stack(slopes, 1) @ self.prior).flatten(2))  # (n, k, D)
+        return torch.cat(parts)
+
+    @torch.enable_grad()
+    def _views_of_own(self, handles: Tensor, reach_px: float) -> tuple[Tensor, FeatureView]:
+        """See each handle in the picture of a copy of the latent that is its own: (n, rows, w_dim), and the view."""
+        w = self._latent(self.whitened).repeat(len(handles), 1, 1).requires_grad_(True)
+        return w, self._view_around(w, handles, reach_px)
 
     def _outside_directions(self) -> Tensor:
         """Random projections of the derivative of the held features by the whitened latents, (m, D)."""

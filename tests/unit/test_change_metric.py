@@ -158,9 +158,11 @@ def test_a_mask_weighs_the_cells(generator: Generator, metric: ChangeMetric) -> 
     assert importance is not None
     assert importance[0].tolist() == pytest.approx([0.3] * 8)
     assert importance[1:7, 1:7].flatten().tolist() == pytest.approx([0.03] * 36)
-    solver._linearise()
+    solver._linearise(torch.ones(len(solver.handles), dtype=torch.bool))
     assert solver.outside is None
-    assert torch.allclose(solver._divided(solver.directions), metric.weighed(importance).divided(solver.directions))
+    assert torch.allclose(
+        solver._divided(solver.derivative.rows), metric.weighed(importance).divided(solver.derivative.rows)
+    )
 
 
 def test_the_held_region_joins_the_prior(generator: Generator) -> None:
@@ -168,11 +170,11 @@ def test_the_held_region_joins_the_prior(generator: Generator) -> None:
     mask = np.zeros((64, 64), np.float32)
     mask[8:56, 8:56] = 1
     solver = Newton(generator, generator.sample_w_plus(1), POINTS, mask)
-    solver._linearise()
+    solver._linearise(torch.ones(len(solver.handles), dtype=torch.bool))
     assert solver.outside is not None
     whole = (torch.eye(solver.outside.shape[1]) + solver.outside.T @ solver.outside).double()
-    expected = torch.linalg.solve(whole, solver.directions.double().T).T.float()
-    found = solver._divided(solver.directions)
+    expected = torch.linalg.solve(whole, solver.derivative.rows.double().T).T.float()
+    found = solver._divided(solver.derivative.rows)
     assert torch.allclose(found, expected, rtol=0.02, atol=0.02 * float(expected.abs().max()))
 
 
