@@ -242,6 +242,36 @@ def test_a_correction_keeps_the_derivative_true_along_the_step(generator: Genera
     assert torch.allclose(solver.derivative.rows @ step, moved, atol=1e-6)
 
 
+def test_only_handles_that_are_due_are_linearised_again(
+    generator: Generator, w_plus: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    own = Newton._slopes
+
+    def watched(self: Newton, which: torch.Tensor, along: torch.Tensor) -> torch.Tensor:
+        asked.append((which.tolist(), along.shape[1]))
+        return own(self, which, along)
+
+    monkeypatch.setattr(Newton, "_slopes", watched)
+    solver = Newton(generator, w_plus, POINTS, settings=NewtonSettings(refresh_px=1e9, tries=1))
+    solver.step()
+    solver.derivative.distrust(torch.tensor([False, True]))
+    solver.derivative.travelled_px[0] = 1.0
+    solver.step()
+    assert asked == [([True, True], 2), ([False, True], 1)]
+
+
+def test_the_first_derivative_is_read_off_the_view_of_the_start(
+    generator: Generator, w_plus: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A view costs a pass for each handle; the templates and the first derivative share it."""
+    solver = Newton(generator, w_plus, POINTS)
+    with monkeypatch.context() as patch:
+        patch.setattr(Newton, "_view_around", None)  # no more views
+        shared = jacobian_of(solver)
+    assert torch.allclose(shared, jacobian_of(Newton(generator, w_plus, POINTS, chunk=1)), rtol=1e-6, atol=1e-9)
+
+
 def test_robust_draggan_tells_how_sure_it_is(generator: Generator, w_plus: torch.Tensor) -> None:
     *_, last = drag(generator, w_plus, POINTS, solver="draggan-robust", max_steps=6)
     assert last.confidence is not None
