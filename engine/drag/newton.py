@@ -126,6 +126,7 @@ class Newton:
         self.many = len(points) > self.settings.many_points
         own_reach = max(self.settings.reach, self.settings.reach_many) if self.many else self.settings.reach
         self.reach = own_reach if reach is None else reach
+        self.allowance = max(self.reach / own_reach, 1.0)  # who lets a picture go further lets each drag, too
         patches = FINE if self.many else COARSE
         self.feature_size = min(patches.feature_size, generator.feature_resolutions[-1])
         self.region_size = min(REGION_SIZE, self.feature_size)
@@ -256,8 +257,9 @@ class Newton:
         s, (first, first_handles) = self.settings, self.first
         step = step * (s.trust / _length(step)).clamp(max=1)
         pull = (self.targets - first_handles).norm(dim=1).sum() / self.unit_px
+        worth = self.allowance * (s.least_way + s.way_per_root_px * pull.sqrt())
         way = self.whitened + step - first
-        whitened = first + way * ((s.least_way + s.way_per_root_px * pull.sqrt()) / _length(way)).clamp(max=1)
+        whitened = first + way * (worth / _length(way)).clamp(max=1)
         return whitened * (self.reach / _length(whitened)).clamp(max=1)
 
     def _solve(self, wanted: Tensor, damping: float) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 from engine.drag import SOLVERS, DragPoints, LiveDrag, drag
 from engine.drag.newton import Newton, NewtonSettings
 from engine.drag.sampling import FeatureView, view_features
-from engine.drag.tracking import FINE, PatchTracker, Tracked
+from engine.drag.tracking import COARSE, FINE, PatchSettings, PatchTracker, Tracked
 from engine.latent import Whitening
 from stylegan2 import Generator, StyleGAN2Config, StyleGAN2Generator
 
@@ -124,14 +124,18 @@ def test_stays_close(generator: Generator, w_plus: torch.Tensor) -> None:
         assert float(solver.whitened.norm(dim=1).square().mean().sqrt()) <= 0.2 + 1e-6
 
 
-def test_a_drag_goes_no_further_than_its_pull_is_worth(generator: Generator, w_plus: torch.Tensor) -> None:
-    settings = NewtonSettings(least_way=0.02, way_per_root_px=0.005)
+@pytest.mark.parametrize(("reach", "allowance"), [(None, 1), (2.0, 1), (6.0, 2)])
+def test_a_drag_goes_no_further_than_its_pull_is_worth(
+    generator: Generator, w_plus: torch.Tensor, reach: float | None, allowance: float
+) -> None:
+    """Unless the picture may go further from home than by default: then so may every drag."""
+    settings = NewtonSettings(least_way=0.02, way_per_root_px=0.005, reach=3.0)
     points = DragPoints(POINTS.handles, POINTS.handles + np.array([[60.0, 0.0], [0.0, 68.0]]))  # 256 px at 512 in all
-    solver = Newton(generator, w_plus, points, settings=settings)
+    solver = Newton(generator, w_plus, points, settings=settings, reach=reach)
     ways = []
     for _ in solver.steps(5):
         ways.append(float(solver.whitened.norm(dim=1).square().mean().sqrt()))
-    assert max(ways) == pytest.approx(0.02 + 0.005 * 16, rel=1e-4)
+    assert max(ways) == pytest.approx(allowance * (0.02 + 0.005 * 16), rel=1e-4)
 
 
 def test_a_doubtful_handle_counts_for_less(generator: Generator, w_plus: torch.Tensor) -> None:
@@ -145,17 +149,21 @@ def test_a_doubtful_handle_counts_for_less(generator: Generator, w_plus: torch.T
     assert (doubtful > 10).all()
 
 
-def test_tracker_finds_a_shifted_map_and_notices_a_stranger(generator: Generator, w_plus: torch.Tensor) -> None:
+@pytest.mark.parametrize("patches", [FINE, COARSE], ids=["fine", "coarse"])
+def test_tracker_finds_a_shifted_map_and_notices_a_stranger(
+    generator: Generator, w_plus: torch.Tensor, patches: PatchSettings
+) -> None:
     handles = torch.tensor([[100.0, 120.0], [150.0, 90.0]]).double()
+    size = patches.feature_size
     with torch.no_grad():
-        view = view_features(generator, w_plus.unbind(1), 128, None)
-    tracker = PatchTracker(view, handles, 0.5, FINE)
-    shifted = type(view)(torch.roll(view.maps, (1, 1), (2, 3)), view.origins, 128, 256)  # one position is two pixels
+        view = view_features(generator, w_plus.unbind(1), size, None)
+    tracker = PatchTracker(view, handles, 0.5, patches)
+    shifted = type(view)(torch.roll(view.maps, (1, 1), (2, 3)), view.origins, size, 256)
     found = tracker.track(shifted, handles)
-    assert torch.allclose(found.positions, handles + 2, atol=0.1)
+    assert torch.allclose(found.positions, handles + 256 / size, atol=0.1)
     assert not found.lost.any()
     assert not found.doubtful.any()
-    stranger = type(view)(torch.randn_like(view.maps) * view.maps.std(), view.origins, 128, 256)
+    stranger = type(view)(torch.randn_like(view.maps) * view.maps.std(), view.origins, size, 256)
     assert tracker.track(stranger, handles).lost.all()
     assert tracker.track(stranger, handles).doubtful.all()
 
