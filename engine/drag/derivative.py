@@ -24,6 +24,7 @@ class HandleDerivative:
         slopes: computes it at the latent of now.
         like: tensor of the handles' positions, (n, 2), whose type and device are used.
         size: D.
+        together: whether all are computed anew, along both coordinates, when one is due.
 
     Attributes:
         rows: (2n, D), x before y of each handle.
@@ -31,8 +32,8 @@ class HandleDerivative:
             0: they are of now, inf: there are none, or they are not to be trusted.
     """
 
-    def __init__(self, slopes: Slopes, like: Tensor, size: int) -> None:
-        self._slopes = slopes
+    def __init__(self, slopes: Slopes, like: Tensor, size: int, *, together: bool = False) -> None:
+        self._slopes, self._together = slopes, together
         self.rows = like.new_zeros(2 * len(like), size)
         self.travelled_px = torch.full_like(like[:, 0], torch.inf)
         self._known = torch.zeros_like(like[:, 0], dtype=torch.bool)
@@ -46,13 +47,14 @@ class HandleDerivative:
 
         Across the pulls, (n, 2), the corrected rows hold on.
         """
+        which = torch.ones_like(which) if self._together else which
         by_handle = self.rows.view(len(which), 2, -1).clone()  # (n, 2, D)
         if (new := which & ~self._known).any():
             by_handle[new] = self._slopes(new, torch.eye(2).to(pulls).expand(int(new.sum()), 2, 2))
         if (old := which & self._known).any():
             along = F.normalize(pulls[old], dim=1)[:, None]  # (m, 1, 2)
             by_handle[old] += along.mT @ (self._slopes(old, along) - along @ by_handle[old])
-        self.rows, self._known = by_handle.flatten(0, 1), self._known | which
+        self.rows, self._known = by_handle.flatten(0, 1), (self._known | which) & (not self._together)
         self.travelled_px = self.travelled_px.masked_fill(which, 0.0)
 
     def correct(self, step: Tensor, moved: Tensor, way_px: Tensor) -> None:
@@ -62,7 +64,7 @@ class HandleDerivative:
         """
         surprise = (moved - self.predict(step)).flatten()
         self.rows = self.rows + surprise[:, None] * step / step.square().sum().clamp(min=1e-12)
-        self.travelled_px = self.travelled_px + way_px
+        self.travelled_px = self.travelled_px + (way_px.max() if self._together else way_px)
 
     def distrust(self, which: Tensor) -> None:
         """Some handles, (n,) bool, went so far astray that a correction would not mend it."""

@@ -150,7 +150,7 @@ class Newton:
             self.metric = metric.weighed(self._importance(mask, metric.side))
         elif mask is not None:
             self.held = held_share(mask, self.region_size, self.home)
-        self.derivative = HandleDerivative(self._slopes, self.handles, self.whitened.numel())
+        self.derivative = HandleDerivative(self._slopes, self.handles, self.whitened.numel(), together=self.many)
         self.outside: Tensor | None  # (m, D): of what must stay
         self.random = torch.Generator(w_plus.device).manual_seed(0)  # the same signs in every drag
 

@@ -70,3 +70,13 @@ def test_a_correction_explains_the_step_and_changes_nothing_across_it(derivative
 def test_a_handle_that_is_distrusted_is_due(derivative: HandleDerivative) -> None:
     derivative.distrust(torch.tensor([False, True, False]))
     assert derivative.travelled_px.tolist() == [0.0, torch.inf, 0.0]
+
+
+def test_dozens_of_handles_are_computed_together(world: World) -> None:
+    derivative = HandleDerivative(world.slopes, torch.zeros(HANDLES, 2), SIZE, together=True)
+    first = torch.tensor([True, False, False])
+    for _ in range(2):
+        derivative.renew(first, PULLS)
+    assert world.asked == [([0, 1, 2], 2)] * 2
+    derivative.correct(torch.ones(SIZE), torch.zeros(HANDLES, 2), torch.tensor([1.0, 2.0, 3.0]))
+    assert derivative.travelled_px.tolist() == [3.0] * HANDLES
