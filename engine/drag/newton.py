@@ -45,7 +45,7 @@ class NewtonSettings:
         good_ratio, poor_ratio: actual over predicted progress from which the trust region grows, or shrinks.
         tries: attempts for one linearisation, each half as long and more damped.
         patience: steps without progress that are borne. One more ends the drag; if all of them broke their promise,
-            the model of the motion is not to be trusted.
+            and less than half of the way is made, the model of the motion is not to be trusted.
         patience_many: `patience` with many points.
         progress_px: what counts as progress of the mean distance.
         refresh_px: way of a handle after which its derivative is computed anew; until then, and while steps do as
@@ -157,6 +157,7 @@ class Newton:
     def steps(self, max_steps: int) -> Iterator[DragStep]:
         """Yield the state at the start and after every step; the last event has a reason."""
         settings, best, stall, failed = self.settings, float("inf"), 0, 0
+        start = float(self.distances.mean()) / self.unit_px
         patience = max(settings.patience, settings.patience_many) if self.many else settings.patience
         for number in range(max_steps + 1):
             distances = self.distances
@@ -164,7 +165,8 @@ class Newton:
             stall = 0 if mean < best - settings.progress_px else stall + 1
             best = min(best, mean)
             reason = "landed" if self.landed else "steps" if number == max_steps else ""
-            reason = reason or ("failing" if failed > patience else "stalled" if stall > patience else "")
+            failing = failed > patience and best > start / 2
+            reason = reason or ("failing" if failing else "stalled" if stall > patience else "")
             yield self.event(number, reason)
             if reason:
                 return

@@ -193,6 +193,24 @@ def test_draggan_goes_on_where_predictions_keep_failing(
     assert events[-1].mean_distance < events[0].mean_distance
 
 
+class GoesDeaf(Deaf):
+    """A solver whose predictions no longer hold once most of the way is made."""
+
+    def step(self) -> bool:
+        self.handles = self.targets - 0.4 * (self.targets - self.first[1])
+        return False
+
+
+def test_a_drag_that_made_most_of_its_way_stalls_where_predictions_fail(
+    generator: Generator, w_plus: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Near the end promises are as small as what the tracker scatters: that is no reason to begin anew for minutes."""
+    monkeypatch.setitem(SOLVERS, "newton", GoesDeaf)
+    *_, last = drag(generator, w_plus, POINTS, max_steps=12)
+    assert last.solver == "newton"
+    assert last.reason == "stalled"
+
+
 class LosesTheFirst(PatchTracker):
     """Finds all handles before the drag, and never again the first."""
 
