@@ -28,8 +28,8 @@ class HandleDerivative:
 
     Attributes:
         rows: (2n, D), x before y of each handle.
-        travelled_px: how far each handle went since its rows were computed, (n,), in the units of `correct`'s caller;
-            0: they are of now, inf: there are none, or they are not to be trusted.
+        travelled_px: how far each handle went since its rows were computed, (n,), px at 512; 0: they are of now,
+            inf: there are none, or they are not to be trusted.
     """
 
     def __init__(self, slopes: Slopes, like: Tensor, size: int, *, together: bool = False) -> None:
@@ -49,12 +49,13 @@ class HandleDerivative:
         """
         which = torch.ones_like(which) if self._together else which
         by_handle = self.rows.view(len(which), 2, -1).clone()  # (n, 2, D)
-        if (new := which & ~self._known).any():
+        new = which if self._together else which & ~self._known
+        if new.any():
             by_handle[new] = self._slopes(new, torch.eye(2).to(pulls).expand(int(new.sum()), 2, 2))
-        if (old := which & self._known).any():
+        if (old := which & ~new).any():
             along = F.normalize(pulls[old], dim=1)[:, None]  # (m, 1, 2)
             by_handle[old] += along.mT @ (self._slopes(old, along) - along @ by_handle[old])
-        self.rows, self._known = by_handle.flatten(0, 1), (self._known | which) & (not self._together)
+        self.rows, self._known = by_handle.flatten(0, 1), self._known | which
         self.travelled_px = self.travelled_px.masked_fill(which, 0.0)
 
     def correct(self, step: Tensor, moved: Tensor, way_px: Tensor) -> None:

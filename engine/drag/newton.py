@@ -142,7 +142,7 @@ class Newton:
         self.first = self.whitened, self.handles  # before this drag
         self.fixed_rows = w_plus[:, generator.coarse_ws :].detach().unbind(1)
         self.cap = self.settings.cap
-        start = self._start(patches.reach * self.unit_px)
+        start = self._open(patches.reach * self.unit_px)
         self.tracker = PatchTracker(start, self.handles, self.unit_px, patches)
         self.tracked = self.tracker.track(start, self.handles)
         self.held, self.metric = None, None
@@ -151,7 +151,8 @@ class Newton:
         elif mask is not None:
             self.held = held_share(mask, self.region_size, self.home)
         self.derivative = HandleDerivative(self._slopes, self.handles, self.whitened.numel(), together=self.many)
-        self.outside: Tensor | None  # (m, D): of what must stay
+        self.outside: Tensor | None = None  # (m, D): of what must stay
+        self.outside_of: Tensor | None = None  # the whitened latent that it belongs to
         self.random = torch.Generator(w_plus.device).manual_seed(0)  # the same signs in every drag
 
     def steps(self, max_steps: int) -> Iterator[DragStep]:
@@ -249,10 +250,13 @@ class Newton:
         self.tracker.adopt(view, tracked)
 
     def _linearise(self, which: Tensor) -> None:
-        """Compute the derivative of some handles, (n,) bool, and if there are any, the metric."""
-        if which.any():
-            self.derivative.renew(which, self.targets - self.handles)
-            self.outside = None if self.held is None else self._outside_directions() * self.settings.region_weight**0.5
+        """Compute the derivative of some handles, (n,) bool, and once for each latent what must stay."""
+        if not which.any():
+            return
+        self.derivative.renew(which, self.targets - self.handles)
+        if self.held is not None and self.outside_of is not self.whitened:
+            self.outside = self._outside_directions() * self.settings.region_weight**0.5
+            self.outside_of = self.whitened
 
     def _bounded(self, step: Tensor) -> Tensor:
         """Add a step to the way so far, within the trust region, what the pull is worth, and reach of home."""
@@ -312,13 +316,13 @@ class Newton:
     def _view_around(self, w: Tensor, points_xy: Tensor, reach_px: float) -> FeatureView:
         return view_features(self.generator, self._rows(w), self.feature_size, points_xy, reach_px)
 
-    def _start(self, reach_px: float) -> FeatureView:
+    @torch.no_grad()
+    def _open(self, reach_px: float) -> FeatureView:
         """See the handles before the drag; if they are linearised at once, the first derivative is of the same view."""
         self.opening = self._views_of_own(self.handles, reach_px) if len(self.handles) <= self.chunk else None
-        if self.opening is not None:
+        if self.opening:
             return self.opening[1].detach()
-        with torch.no_grad():
-            return self._view_around(self._latent(self.whitened), self.handles, reach_px)
+        return self._view_around(self._latent(self.whitened), self.handles, reach_px)
 
     @torch.no_grad()
     def _track(self, whitened: Tensor, predicted_xy: Tensor) -> tuple[FeatureView, Tracked]:
