@@ -178,6 +178,18 @@ def test_the_held_region_joins_the_prior(generator: Generator) -> None:
     assert torch.allclose(found, expected, rtol=0.02, atol=0.02 * float(expected.abs().max()))
 
 
+def test_what_must_stay_is_computed_once_a_latent(generator: Generator) -> None:
+    solver = Newton(generator, generator.sample_w_plus(1), POINTS, np.eye(64, dtype=np.float32))
+    every = torch.ones(len(solver.handles), dtype=torch.bool)
+    solver._linearise(every)
+    first = solver.outside
+    solver._linearise(every)
+    assert solver.outside is first
+    solver.whitened = solver.whitened + 0.01
+    solver._linearise(every)
+    assert solver.outside is not first
+
+
 def test_masked_drags_land(generator: Generator, metric: ChangeMetric) -> None:
     mask = np.zeros((64, 64), np.float32)
     mask[8:56, 8:56] = 1
