@@ -329,7 +329,8 @@ class Newton:
         """Compute the features of a latent around the predicted handles, (n, 2), and find the handles there."""
         predicted_xy = predicted_xy.clamp(0, self.generator.resolution)
         view = self._view_around(self._latent(whitened), predicted_xy, self.tracker.reach_px)
-        return view, self.tracker.track(view, predicted_xy)
+        effort = float(_length(whitened - self.first[0])) / self.settings.trust
+        return view, self.tracker.track(view, predicted_xy, effort)
 
     def _slopes(self, which: Tensor, along: Tensor) -> Tensor:
         """Derivative of some handles' positions by whitened latents, see `Slopes`, in model pixels."""

@@ -7,7 +7,7 @@ features, sub-pixel, with a check that tells when a handle is lost.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -53,6 +53,28 @@ def nearest_neighbour(
     ]
 
 
+class Certainty(NamedTuple):
+    """Coefficients of the logit of `Tracked.confidence`; lengths count in pixels of a 512-px picture.
+
+    A handle that went far, though the picture hardly had to change for it, may have slid over what it should have
+    taken along, the sooner where its patch looks much the same some way off, as on an outline.
+
+    Attributes:
+        constant: for a patch unlike the first one that went nowhere.
+        resemblance: of the correlation with the patch before the drag.
+        backward: of the worst backward error.
+        along, across: of the way, by the axis in which the patch is least distinct.
+        effort: of how far the picture went.
+    """
+
+    constant: float
+    resemblance: float
+    backward: float
+    along: float = 0.0
+    across: float = 0.0
+    effort: float = 0.0
+
+
 @dataclass(frozen=True)
 class PatchSettings:
     """What `PatchTracker` compares and where it looks; whole pixels of a 512-px picture.
@@ -63,7 +85,7 @@ class PatchSettings:
         spacing: distance between its samples, a multiple of `raster`.
         search: half-width of the searched square, a multiple of `raster`.
         raster: distance between the searched positions.
-        certainty: coefficients of `Tracked.confidence`: constant, of the resemblance, of the worst backward error.
+        certainty: what makes a handle sure.
         doubtful: confidence below which a handle is reported.
     """
 
@@ -72,7 +94,7 @@ class PatchSettings:
     spacing: int
     search: int
     raster: int
-    certainty: tuple[float, float, float]
+    certainty: Certainty
     doubtful: float
 
     @property
@@ -81,10 +103,20 @@ class PatchSettings:
         return self.search + self.radius + 3
 
 
-# The certainties are logistic fits to 224 and 999 handles that were tracked through drags of development faces and
+# The certainties are logistic fits to 224 and 1460 handles that were tracked through drags of development faces and
 # judged by dlib's landmarks (docs/solver.md).
-FINE = PatchSettings(128, radius=6, spacing=2, search=6, raster=1, certainty=(0.88, 2.37, -0.32), doubtful=0.75)
-COARSE = PatchSettings(64, radius=12, spacing=4, search=8, raster=2, certainty=(-1.89, 5.82, -0.22), doubtful=0.8)
+FINE = PatchSettings(
+    128, radius=6, spacing=2, search=6, raster=1, doubtful=0.75, certainty=Certainty(0.88, 2.37, backward=-0.32)
+)
+COARSE = PatchSettings(
+    64,
+    radius=12,
+    spacing=4,
+    search=8,
+    raster=2,
+    doubtful=0.8,
+    certainty=Certainty(0.6, 3.5, backward=-0.22, along=-0.142, across=-0.044, effort=1.27),
+)
 
 
 @dataclass(frozen=True)
@@ -97,6 +129,9 @@ class Tracked:
         backward_error: how far from where it was the patch found leads back, (n,), model pixels.
         resemblance: correlation with the patch before the drag, (n,).
         worst_backward: largest backward error of the way here, (n,), model pixels.
+        way: since the drag began, along the axis in which the patch is least distinct and across it, (n, 2), model
+            pixels.
+        effort: how far the latent has gone for it, in longest steps of the solver.
         unit_px: model pixels per pixel of a 512-px picture.
         settings: of the tracker.
     """
@@ -106,25 +141,30 @@ class Tracked:
     backward_error: Tensor
     resemblance: Tensor
     worst_backward: Tensor
+    way: Tensor
+    effort: float
     unit_px: float
     settings: PatchSettings
 
     @property
     def confidence(self) -> np.ndarray:
         """Share of such handles that are within 10 px at 512 of where they should be, (n,)."""
-        constant, per_resemblance, per_backward_px = self.settings.certainty
-        logit = constant + per_resemblance * self.resemblance + per_backward_px * self.worst_backward / self.unit_px
+        c = self.settings.certainty
+        logit = c.constant + c.resemblance * self.resemblance + c.effort * self.effort
+        along, across = self.way.unbind(1)
+        logit = logit + (c.backward * self.worst_backward + c.along * along + c.across * across) / self.unit_px
         return torch.sigmoid(logit).cpu().double().numpy()
 
     @property
     def doubtful(self) -> np.ndarray:
         """Handles that the user should be told about, (n,) bool."""
-        return (self.confidence < self.settings.doubtful) | self.lost.cpu().numpy()
+        return ~(self.confidence >= self.settings.doubtful) | self.lost.cpu().numpy()
 
     @property
     def lost(self) -> Tensor:
-        """Handles that a step must not lead to, (n,) bool."""
-        return (self.similarity < LOST_SIMILARITY) | (self.backward_error > LOST_BACKWARD_PX * self.unit_px)
+        """Handles that a step must not lead to, (n,) bool; also what is not a number."""
+        alike, leads_back = self.similarity >= LOST_SIMILARITY, self.backward_error <= LOST_BACKWARD_PX * self.unit_px
+        return ~(alike & leads_back)
 
     def carried(self, predicted_xy: Tensor) -> Tracked:
         """The same with lost handles where they were predicted, (n, 2), model pixels."""
@@ -156,7 +196,7 @@ class PatchTracker:
         self.unit_px, self.settings = unit_px, settings
         self.offsets = _disc(settings.radius, settings.spacing)  # (P, 2), px at 512
         self.patch = self.offsets.to(handles_xy) * unit_px  # (P, 2), model pixels
-        self.last_view, self.last_xy = view, handles_xy
+        self.last_view, self.last_xy, self.first_xy = view, handles_xy, handles_xy
         self.first_templates = self.templates = view.sample(handles_xy[:, None] + self.patch)  # (n, P, C)
         self.worst_backward = torch.zeros_like(handles_xy[:, 0])
 
@@ -171,16 +211,25 @@ class PatchTracker:
         return (self.settings.radius + 3) * self.unit_px
 
     @torch.no_grad()
-    def track(self, view: FeatureView, predicted_xy: Tensor) -> Tracked:
-        """Find the handles near their predicted positions, (n, 2), model pixels."""
+    def track(self, view: FeatureView, predicted_xy: Tensor, effort: float = 0.0) -> Tracked:
+        """Find the handles near their predicted positions, (n, 2), model pixels; `effort` as in `Tracked`."""
         positions = self._refine(view, self._search(view, predicted_xy, self.templates), self.templates)
         found = view.sample(positions[:, None] + self.patch)
         back = self._search(self.last_view, self.last_xy, found)
         similarity = torch.cosine_similarity(_centred(found), _centred(self.templates), dim=1)
         resemblance = torch.cosine_similarity(_centred(found), _centred(self.first_templates), dim=1)
         backward_error = (back - self.last_xy).norm(dim=1)
-        worst_backward = torch.maximum(self.worst_backward, backward_error)
-        return Tracked(positions, similarity, backward_error, resemblance, worst_backward, self.unit_px, self.settings)
+        return Tracked(
+            positions,
+            similarity,
+            backward_error,
+            resemblance,
+            worst_backward=torch.maximum(self.worst_backward, backward_error),
+            way=self._by_distinctness(positions - self.first_xy, view, positions),
+            effort=effort,
+            unit_px=self.unit_px,
+            settings=self.settings,
+        )
 
     @torch.no_grad()
     def adopt(self, view: FeatureView, tracked: Tracked) -> None:
@@ -195,13 +244,25 @@ class PatchTracker:
 
         By the implicit function theorem on the squared difference between patch and template.
         """
+        gradient, normal = self._gradients(view, positions_xy)
+        ridge = 1e-2 * normal.diagonal(dim1=1, dim2=2).mean(1)[:, None, None] + 1e-12
+        return -torch.linalg.solve(normal + ridge * torch.eye(2).to(normal), gradient)
+
+    def _gradients(self, view: FeatureView, positions_xy: Tensor) -> tuple[Tensor, Tensor]:
+        """Derivative of the patches by the place, (n, 2, P * C), and its square, (n, 2, 2)."""
         points, step = positions_xy[:, None] + self.patch, 1.5 * self.unit_px
         axes = torch.eye(2, device=points.device, dtype=points.dtype) * step
         slopes = [(view.sample(points + axis) - view.sample(points - axis)).flatten(1) / (2 * step) for axis in axes]
-        gradient = torch.stack(slopes, 1)  # (n, 2, P * C)
-        normal = gradient @ gradient.transpose(1, 2)  # (n, 2, 2)
-        ridge = 1e-2 * normal.diagonal(dim1=1, dim2=2).mean(1)[:, None, None] + 1e-12
-        return -torch.linalg.solve(normal + ridge * torch.eye(2).to(normal), gradient)
+        gradient = torch.stack(slopes, 1)
+        return gradient, gradient @ gradient.mT
+
+    def _by_distinctness(self, way: Tensor, view: FeatureView, positions_xy: Tensor) -> Tensor:
+        """Split ways (n, 2) into their lengths along the axis in which the patches are least distinct and across it."""
+        normal = self._gradients(view, positions_xy)[1]
+        angle = torch.atan2(2 * normal[:, 0, 1], normal[:, 0, 0] - normal[:, 1, 1]) / 2  # of the most distinct axis
+        cosine, sine = angle.cos(), angle.sin()
+        x, y = way.unbind(1)
+        return torch.stack([cosine * y - sine * x, cosine * x + sine * y], 1).abs()
 
     def _search(self, view: FeatureView, around_xy: Tensor, templates: Tensor) -> Tensor:
         """Best match on a raster, refined by a parabola per axis. -> (n, 2), model pixels."""

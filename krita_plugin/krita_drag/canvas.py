@@ -210,6 +210,6 @@ class CanvasOverlay(QtWidgets.QWidget):
             if self._editing:
                 marker_painting.draw_square(painter, transform, self._scene.corners)
                 size = self.fontMetrics().height() * 0.45
-                marker_painting.draw_pairs(painter, transform, self._editor, self._scene.tracked, size)
+                marker_painting.draw_pairs(painter, transform, self._editor, self._scene, size)
         finally:
             painter.end()

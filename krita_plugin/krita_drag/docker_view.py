@@ -23,11 +23,11 @@ class Message(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One pair in the list; `left_px` is the distance to go, None for an anchor."""
+    """One pair in the list; `left_px` is the distance to go, None for an anchor; `doubtful` as in `PointMap`."""
 
     key: int
     left_px: float | None
-    lost: bool
+    doubtful: bool
     weight: float
 
 
@@ -203,7 +203,7 @@ def _rows(session: EditSession | None, pairs: Sequence[Pair]) -> tuple[Row, ...]
         Row(
             pair.key,
             None if pair.is_anchor else session.tracked.get(pair.key, pair.handle).distance(pair.target),
-            pair.key in session.lost,
+            pair.key in session.doubtful,
             pair.weight,
         )
         for pair in pairs

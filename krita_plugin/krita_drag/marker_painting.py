@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Iterable, Mapping
+from typing import Iterable
 
 from .geometry import Affine, Box, Point
 from .marker_shapes import BLUE, RED
 from .pairs import End, Grip, PairEditor
 from .qt import Qt, QtCore, QtGui
+from .scene import Scene
 
 SMOOTH_BELOW = 2.0  # zoom from which single pixels shall be seen
 DARK, LIGHT = QtGui.QColor(0, 0, 0, 170), QtGui.QColor(255, 255, 255)
@@ -36,28 +37,28 @@ def draw_square(painter: QtGui.QPainter, transform: Affine, corners: Iterable[Po
         painter.drawPolygon(outline)
 
 
-def draw_pairs(
-    painter: QtGui.QPainter, transform: Affine, editor: PairEditor, tracked: Mapping[int, Point], size: float
-) -> None:
+def draw_pairs(painter: QtGui.QPainter, transform: Affine, editor: PairEditor, scene: Scene, size: float) -> None:
     """Draw every pair: red handle, blue target, the way between them, and where the handle has come to.
+
+    The ring around that place is dotted where it is doubtful.
 
     Args:
         painter: in widget pixels.
         transform: document pixels -> widget pixels.
         editor: the pairs and which end is selected.
-        tracked: where the handles are now, document pixels.
+        scene: where the handles are now.
         size: radius of a dot, widget pixels.
     """
     for pair in editor.pairs:
         handle, target = _place(transform, pair.handle), _place(transform, pair.target)
-        if pair.is_anchor:
-            _dot(painter, handle, size, RED, editor.selected == Grip(pair.key, End.HANDLE), square=True)
-            continue
-        _line(painter, handle, target, size)
-        _dot(painter, handle, size, RED, editor.selected == Grip(pair.key, End.HANDLE))
-        _dot(painter, target, size, BLUE, editor.selected == Grip(pair.key, End.TARGET))
-        if pair.key in tracked:
-            _ring(painter, _place(transform, tracked[pair.key]), size)
+        doubtful = pair.key in scene.doubtful
+        if not pair.is_anchor:
+            _line(painter, handle, target, size)
+        _dot(painter, handle, size, RED, editor.selected == Grip(pair.key, End.HANDLE), square=pair.is_anchor)
+        if not pair.is_anchor:
+            _dot(painter, target, size, BLUE, editor.selected == Grip(pair.key, End.TARGET))
+        if pair.key in scene.tracked and (doubtful or not pair.is_anchor):
+            _ring(painter, _place(transform, scene.tracked[pair.key]), size, dotted=doubtful)
 
 
 def _place(transform: Affine, point: Point) -> QtCore.QPointF:
@@ -86,8 +87,9 @@ def _dot(
         draw(grown)
 
 
-def _ring(painter: QtGui.QPainter, at: QtCore.QPointF, size: float) -> None:
+def _ring(painter: QtGui.QPainter, at: QtCore.QPointF, size: float, dotted: bool) -> None:
     painter.setBrush(Qt.BrushStyle.NoBrush)
+    style = Qt.PenStyle.DotLine if dotted else Qt.PenStyle.SolidLine
     for pen, width in ((DARK, size * 0.5), (QtGui.QColor("#ff8a3c"), size * 0.25)):
-        painter.setPen(QtGui.QPen(pen, width))
+        painter.setPen(QtGui.QPen(pen, width, style))
         painter.drawEllipse(at, size * 0.7, size * 0.7)

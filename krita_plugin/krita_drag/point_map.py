@@ -19,13 +19,13 @@ class PointMap:
 
     Attributes:
         tracked: key of pair -> where its handle is in the state shown, document pixels.
-        lost: keys of the pairs whose handle could not be followed.
+        doubtful: keys of the pairs whose handle may be elsewhere: it was hard to follow.
     """
 
     def __init__(self, box: Box) -> None:
         self.box = box
         self.tracked: dict[int, Point] = {}
-        self.lost: frozenset[int] = frozenset()
+        self.doubtful: frozenset[int] = frozenset()
         self._pairs: tuple[Pair, ...] = ()
         self._handles: dict[int, Point] = {}
 
@@ -63,11 +63,11 @@ class PointMap:
             return
         keys = [pair.key for pair in self._pairs]
         self.tracked = {key: self.to_document(place) for key, place in zip(keys, handles)}
-        self.lost = frozenset(key for key, gone in zip(keys, lost) if gone)
+        self.doubtful = frozenset(key for key, gone in zip(keys, lost) if gone)
 
     def forget(self) -> None:
         """Drop where the handles are: the state shown is another one."""
-        self.tracked, self.lost = {}, frozenset()
+        self.tracked, self.doubtful = {}, frozenset()
 
     def to_document(self, place: Sequence[float]) -> Point:
         """Return document pixels of a place in pixels of what was sent."""

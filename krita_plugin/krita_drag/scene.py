@@ -15,12 +15,14 @@ class Scene:
     Attributes:
         preview: picture to lay over the document, and where, document pixels.
         tracked: where the handles are in that picture, by key of the pair.
+        doubtful: keys of the pairs whose handle may be elsewhere.
         corners: of the square that the model sees, document pixels.
     """
 
     def __init__(self) -> None:
         self.preview: tuple[QtGui.QImage, Box] | None = None
         self.tracked: dict[int, Point] = {}
+        self.doubtful: frozenset[int] = frozenset()
         self.corners: tuple[Point, ...] = ()
         self._patch: Patch | None = None
 
@@ -31,4 +33,4 @@ class Scene:
         if patch is not self._patch:
             self._patch = patch
             self.preview = None if patch is None else (to_image(patch), patch.box)
-        self.tracked, self.corners = session.tracked, session.shown.corners
+        self.tracked, self.doubtful, self.corners = session.tracked, session.doubtful, session.shown.corners

@@ -75,9 +75,9 @@ class EditSession:
         return self._map.tracked
 
     @property
-    def lost(self) -> frozenset[int]:
-        """Keys of the pairs whose handle could not be followed."""
-        return self._map.lost
+    def doubtful(self) -> frozenset[int]:
+        """Keys of the pairs whose handle may be elsewhere: it was hard to follow."""
+        return self._map.doubtful
 
     # Commands
 

@@ -136,6 +136,24 @@ def test_other_buttons_the_wheel_and_space_belong_to_krita(overlay: CanvasOverla
     assert len(overlay.edit.editor.pairs) == 1
 
 
+def ring_pixels(overlay: CanvasOverlay, doubtful: bool, anchor: bool = False) -> int:
+    """How many pixels the ring around the place of the only handle paints."""
+    handle = Point(30, 30)
+    overlay.edit.editor.replace((Pair(1, handle, handle if anchor else Point(10, 10)),))
+    shots = []
+    for tracked in ({}, {1: Point(45, 20)}):
+        overlay.edit.scene.tracked, overlay.edit.scene.doubtful = tracked, frozenset({1} if doubtful else ())
+        shots.append(overlay.grab().toImage())
+    bare, ringed = shots
+    places = [(x, y) for x in range(bare.width()) for y in range(bare.height())]
+    return sum(bare.pixel(x, y) != ringed.pixel(x, y) for x, y in places)
+
+
+def test_a_handle_that_may_have_slipped_has_a_dotted_ring(overlay: CanvasOverlay) -> None:
+    assert 0 < ring_pixels(overlay, doubtful=True) < ring_pixels(overlay, doubtful=False)
+    assert ring_pixels(overlay, doubtful=True, anchor=True) > 0 == ring_pixels(overlay, doubtful=False, anchor=True)
+
+
 def test_not_editing_lets_the_brush_through(overlay: CanvasOverlay) -> None:
     overlay.set_editing(False)
     assert overlay.testAttribute(Qt.WA_TransparentForMouseEvents)

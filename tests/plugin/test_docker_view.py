@@ -56,10 +56,10 @@ def test_reading_the_layer_can_be_stopped() -> None:
 def test_the_rows_say_how_far_each_point_has_to_go() -> None:
     session = edit()
     session._map.tracked = {1: Point(30, 20)}
-    session._map.lost = frozenset({2})
+    session._map.doubtful = frozenset({2})
     first, second = describe(READY, session, PAIRS).rows
-    assert (first.left_px, first.lost) == (20.0, False)
-    assert (second.left_px, second.lost) == (None, True)
+    assert (first.left_px, first.doubtful) == (20.0, False)
+    assert (second.left_px, second.doubtful) == (None, True)
     assert describe(READY, edit(), PAIRS).rows[0].left_px == 50.0
 
 

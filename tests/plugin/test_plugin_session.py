@@ -104,7 +104,7 @@ def test_previews_and_progress_show_where_the_handles_are(engine: Engine) -> Non
     )
     assert engine.session.shown.patch == Patch(Box(101, 50, 2, 2), (2, 2), PIXELS.data)
     assert not engine.session.shown.patch_is_full
-    assert engine.session.lost == {1}
+    assert engine.session.doubtful == {1}
 
 
 def test_a_finished_drag_is_a_state_of_the_history(engine: Engine) -> None:

@@ -56,10 +56,12 @@ class PairList(QtWidgets.QWidget):
 
 
 def _line(one: Row) -> str:
+    if one.left_px is None and one.doubtful:
+        return tr("{number}: stays in place, unless it slipped", number=one.key)
     if one.left_px is None:
         return tr("{number}: stays in place", number=one.key)
-    if one.lost:
-        return tr("{number}: could not be followed", number=one.key)
+    if one.doubtful:
+        return tr("{number}: {distance:.0f} px to go, unless it slipped", number=one.key, distance=one.left_px)
     return tr("{number}: {distance:.0f} px to go", number=one.key, distance=one.left_px)
 
 
