@@ -270,14 +270,15 @@ class PatchTracker:
         searched = torch.arange(-search, search + 1, raster, device=around_xy.device)  # px at 512
         read = torch.arange(-search - radius, search + radius + 1, raster, device=around_xy.device) * self.unit_px
         features = view.sample_grid(around_xy[:, :1] + read, around_xy[:, 1:] + read)  # (n, C, S, S)
+        features = features.permute(0, 2, 3, 1).contiguous()  # channels, the longest axis, lie together
         side = len(searched)
         cost = features.new_zeros(len(around_xy), side, side)
         corners = ((self.offsets + radius) // raster).int().tolist()
         for own, patch, into in zip(*(x.split(COMPARED_AT_ONCE) for x in (features, templates, cost)), strict=True):
-            difference = own.new_empty(len(own), own.shape[1], side, side)
+            difference = own.new_empty(len(own), side, side, own.shape[-1])
             for k, (dx, dy) in enumerate(corners):
-                torch.sub(own[:, :, dy : dy + side, dx : dx + side], patch[:, k, :, None, None], out=difference)
-                into += difference.abs_().mean(1)
+                torch.sub(own[:, dy : dy + side, dx : dx + side], patch[:, k, None, None], out=difference)
+                into += difference.abs_().mean(-1)
         square = searched.square()
         cost = cost * (1 + 0.003 * (square[:, None] + square))  # of equals, the nearest to the prediction
         best = cost.flatten(1).argmin(1)
