@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -92,6 +93,13 @@ class NewtonSettings:
 IN_CHANGE_METRIC = NewtonSettings(trust=5.0, reach=5.0, least_way=5.0, patience=5)
 
 
+class Seen(NamedTuple):
+    """Features around handles, and the moving rows they can be differentiated by: one latent, or one for each handle."""
+
+    latents: Tensor  # (1 or n, rows, w_dim)
+    view: FeatureView
+
+
 class Newton:
     """One drag; iterate over `steps` and stop whenever you like.
 
@@ -142,6 +150,7 @@ class Newton:
         self.first = self.whitened, self.handles  # before this drag
         self.fixed_rows = w_plus[:, generator.coarse_ws :].detach().unbind(1)
         self.cap = self.settings.cap
+        self.seen: Seen | None = None  # in the picture of now, if all handles can be linearised by it
         start = self._open(patches.reach * self.unit_px)
         self.tracker = PatchTracker(start, self.handles, self.unit_px, patches)
         self.tracked = self.tracker.track(start, self.handles)
@@ -219,7 +228,7 @@ class Newton:
             wanted = (self.targets - self.handles) * (limit / distances[:, None].clamp(min=1e-6)).clamp(max=1)
             whitened = self._bounded(self._solve(wanted.flatten(), damping).view_as(self.whitened))
             moved = self.derivative.predict((whitened - self.whitened).flatten())
-            view, tracked = self._track(whitened, self.handles + moved)
+            seen, tracked = self._track(whitened, self.handles + moved)
             tracked = tracked.carried(self.handles + moved) if self.many else tracked
             promised = distances - (self.targets - self.handles - moved).norm(dim=1)
             progress = distances - (self.targets - tracked.positions).norm(dim=1)
@@ -237,17 +246,18 @@ class Newton:
             else:
                 self.cap, damping = max(self.cap * 0.5, s.cap_min), damping * 3
         if sound:
-            self._take(whitened, view, tracked)
+            self._take(whitened, seen, tracked)
         if ratio < s.good_ratio:
             self.derivative.distrust(blamed)
         return kept
 
-    def _take(self, whitened: Tensor, view: FeatureView, tracked: Tracked) -> None:
+    def _take(self, whitened: Tensor, seen: Seen, tracked: Tracked) -> None:
         """Go to a tried state, and learn from how the handles moved."""
         moved = tracked.positions - self.handles
         self.derivative.correct((whitened - self.whitened).flatten(), moved, moved.norm(dim=1) / self.unit_px)
         self.whitened, self.handles, self.tracked = whitened, tracked.positions, tracked
-        self.tracker.adopt(view, tracked)
+        self.tracker.adopt(seen.view.detach(), tracked)
+        self.seen = seen if len(self.handles) == 1 else None
 
     def _linearise(self, which: Tensor) -> None:
         """Compute the derivative of some handles, (n,) bool, and once for each latent what must stay."""
@@ -316,42 +326,47 @@ class Newton:
     def _view_around(self, w: Tensor, points_xy: Tensor, reach_px: float) -> FeatureView:
         return view_features(self.generator, self._rows(w), self.feature_size, points_xy, reach_px)
 
-    @torch.no_grad()
     def _open(self, reach_px: float) -> FeatureView:
         """See the handles before the drag; if they are linearised at once, the first derivative is of the same view."""
-        self.opening = self._views_of_own(self.handles, reach_px) if len(self.handles) <= self.chunk else None
-        if self.opening:
-            return self.opening[1].detach()
-        return self._view_around(self._latent(self.whitened), self.handles, reach_px)
+        if len(self.handles) > self.chunk:
+            return self._see_together(self.whitened, self.handles, reach_px).view.detach()
+        self.seen = self._see_apart(self.handles, reach_px)
+        return self.seen.view.detach()
 
-    @torch.no_grad()
-    def _track(self, whitened: Tensor, predicted_xy: Tensor) -> tuple[FeatureView, Tracked]:
+    def _track(self, whitened: Tensor, predicted_xy: Tensor) -> tuple[Seen, Tracked]:
         """Compute the features of a latent around the predicted handles, (n, 2), and find the handles there."""
         predicted_xy = predicted_xy.clamp(0, self.generator.resolution)
-        view = self._view_around(self._latent(whitened), predicted_xy, self.tracker.reach_px)
+        seen = self._see_together(whitened, predicted_xy, self.tracker.reach_px)
         effort = float(_length(whitened - self.first[0])) / self.settings.trust
-        return view, self.tracker.track(view, predicted_xy, effort)
+        return seen, self.tracker.track(seen.view.detach(), predicted_xy, effort)
 
     def _slopes(self, which: Tensor, along: Tensor) -> Tensor:
         """Derivative of some handles' positions by whitened latents, see `Slopes`, in model pixels."""
         parts = []
         for handles, axes in zip(self.handles[which].split(self.chunk), along.split(self.chunk), strict=True):
-            opening, self.opening = self.opening, None
-            w, view = opening or self._views_of_own(handles, self.tracker.patch_reach_px)
+            known = self.seen if len(handles) == len(self.handles) else None
+            w, view = known or self._see_apart(handles, self.tracker.patch_reach_px)
             operator = self.tracker.position_operator(view.detach(), handles)
             patches = view.sample(handles[:, None] + self.tracker.patch).flatten(1)
             positions = torch.einsum("nij,nj->ni", operator, patches)  # (n, 2), up to a constant
             values = (axes @ positions[:, :, None]).sum((0, 2))  # (k,)
-            last = len(values) - 1
-            slopes = [torch.autograd.grad(v, w, retain_graph=k < last)[0] for k, v in enumerate(values)]
+            last = -1 if known else len(values) - 1
+            slopes = [torch.autograd.grad(v, w, retain_graph=k != last)[0] for k, v in enumerate(values)]
             parts.append((torch.stack(slopes, 1) @ self.prior).flatten(2))  # (n, k, D)
         return torch.cat(parts)
 
     @torch.enable_grad()
-    def _views_of_own(self, handles: Tensor, reach_px: float) -> tuple[Tensor, FeatureView]:
-        """See each handle in the picture of a copy of the latent that is its own: (n, rows, w_dim), and the view."""
+    def _see_apart(self, handles: Tensor, reach_px: float) -> Seen:
+        """See each handle in the picture of a copy of the latent that is its own."""
         w = self._latent(self.whitened).repeat(len(handles), 1, 1).requires_grad_(True)
-        return w, self._view_around(w, handles, reach_px)
+        return Seen(w, self._view_around(w, handles, reach_px))
+
+    def _see_together(self, whitened: Tensor, points_xy: Tensor, reach_px: float) -> Seen:
+        """See handles in one picture; a single one can be linearised by it."""
+        alone = len(points_xy) == 1
+        with torch.set_grad_enabled(alone):
+            w = self._latent(whitened).requires_grad_(alone)
+            return Seen(w, self._view_around(w, points_xy, reach_px))
 
     def _outside_directions(self) -> Tensor:
         """Random projections of the derivative of the held features by the whitened latents, (m, D)."""
