@@ -250,10 +250,11 @@ class PatchTracker:
 
     def _gradients(self, view: FeatureView, positions_xy: Tensor) -> tuple[Tensor, Tensor]:
         """Derivative of the patches by the place, (n, 2, P * C), and its square, (n, 2, 2)."""
-        points, step = positions_xy[:, None] + self.patch, 1.5 * self.unit_px
-        axes = torch.eye(2, device=points.device, dtype=points.dtype) * step
-        slopes = [(view.sample(points + axis) - view.sample(points - axis)).flatten(1) / (2 * step) for axis in axes]
-        gradient = torch.stack(slopes, 1)
+        step = 1.5 * self.unit_px
+        axes = torch.eye(2).to(positions_xy) * step
+        beside = torch.cat([axes, -axes])[:, None] + self.patch  # (4, P, 2): right, below, left, above
+        values = view.sample(positions_xy[:, None] + beside.flatten(0, 1)).unflatten(1, (4, -1))  # (n, 4, P, C)
+        gradient = (values[:, :2] - values[:, 2:]).flatten(2) / (2 * step)
         return gradient, gradient @ gradient.mT
 
     def _by_distinctness(self, way: Tensor, view: FeatureView, positions_xy: Tensor) -> Tensor:
