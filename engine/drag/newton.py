@@ -94,7 +94,7 @@ IN_CHANGE_METRIC = NewtonSettings(trust=5.0, reach=5.0, least_way=5.0, patience=
 
 
 class Seen(NamedTuple):
-    """Features around handles, and the moving rows they can be differentiated by: one latent, or one for each handle."""
+    """Features around handles, and the moving rows to differentiate them by: one latent, or one for each handle."""
 
     latents: Tensor  # (1 or n, rows, w_dim)
     view: FeatureView

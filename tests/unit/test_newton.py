@@ -279,6 +279,20 @@ def test_the_first_derivative_is_read_off_the_view_of_the_start(
     assert torch.allclose(shared, jacobian_of(Newton(generator, w_plus, POINTS, chunk=1)), rtol=1e-6, atol=1e-9)
 
 
+def test_a_single_handle_is_linearised_by_the_view_in_which_it_was_found(
+    generator: Generator, w_plus: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = DragPoints(POINTS.handles[:1], POINTS.targets[:1])
+    solver = Newton(generator, w_plus, one)
+    solver.step()
+    with monkeypatch.context() as patch:
+        patch.setattr(Newton, "_view_around", None)  # no more views
+        shared = jacobian_of(solver)
+    solver.seen = None
+    assert solver.whitened.any()
+    assert torch.allclose(shared, jacobian_of(solver), rtol=1e-6, atol=1e-9)
+
+
 def test_robust_draggan_tells_how_sure_it_is(generator: Generator, w_plus: torch.Tensor) -> None:
     *_, last = drag(generator, w_plus, POINTS, solver="draggan-robust", max_steps=6)
     assert last.confidence is not None
