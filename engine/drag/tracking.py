@@ -19,6 +19,7 @@ Norm = Literal["l1", "l2"]
 ADAPTATION = 0.5  # share of the newest patch in the template
 LOST_SIMILARITY = 0.3
 LOST_BACKWARD_PX = 5.0  # at 512
+MOST_EFFORT = 0.7  # in longest steps; a picture that went further makes no handle surer, it may be ruined
 COMPARED_AT_ONCE = 4  # handles whose differences stay in a processor's cache
 
 
@@ -64,7 +65,7 @@ class Certainty(NamedTuple):
         resemblance: of the correlation with the patch before the drag.
         backward: of the worst backward error.
         along, across: of the way, by the axis in which the patch is least distinct.
-        effort: of how far the picture went.
+        effort: of how far the picture went, up to `MOST_EFFORT`.
     """
 
     constant: float
@@ -103,7 +104,7 @@ class PatchSettings:
         return self.search + self.radius + 3
 
 
-# The certainties are logistic fits to 224 and 1460 handles that were tracked through drags of development faces and
+# The certainties are logistic fits to 224 and 1810 handles that were tracked through drags of development faces and
 # judged by dlib's landmarks (docs/solver.md).
 FINE = PatchSettings(
     128, radius=6, spacing=2, search=6, raster=1, doubtful=0.75, certainty=Certainty(0.88, 2.37, backward=-0.32)
@@ -115,7 +116,7 @@ COARSE = PatchSettings(
     search=8,
     raster=2,
     doubtful=0.8,
-    certainty=Certainty(0.6, 3.5, backward=-0.22, along=-0.142, across=-0.044, effort=1.27),
+    certainty=Certainty(-0.08, 3.31, backward=-0.147, along=-0.119, across=-0.036, effort=2.25),
 )
 
 
@@ -150,7 +151,7 @@ class Tracked:
     def confidence(self) -> np.ndarray:
         """Share of such handles that are within 10 px at 512 of where they should be, (n,)."""
         c = self.settings.certainty
-        logit = c.constant + c.resemblance * self.resemblance + c.effort * self.effort
+        logit = c.constant + c.resemblance * self.resemblance + c.effort * min(self.effort, MOST_EFFORT)
         along, across = self.way.unbind(1)
         logit = logit + (c.backward * self.worst_backward + c.along * along + c.across * across) / self.unit_px
         return torch.sigmoid(logit).cpu().double().numpy()
