@@ -269,11 +269,11 @@ class Session:
         """Sentences for the user: what was found when opening, and what the latest drag could not do."""
         notes, best = list(self._opening_notes), self.best()
         if best is not None and best.lost is not None:
-            numbers = ", ".join(str(number) for number in np.flatnonzero(best.lost) + 1)
-            if numbers:
+            doubtful = [str(number) for number in np.flatnonzero(best.lost) + 1]
+            if doubtful:
                 notes.append(
-                    f"Point {numbers} may not be where it is drawn now: it was hard to follow. "
-                    "Points on distinct spots, such as a corner of an eye or of the mouth, are surer."
+                    f"Look closely at point{'s' * (len(doubtful) > 1)} {', '.join(doubtful)}: what was pulled may have "
+                    "slipped. Shorter ways are surer, and so are distinct spots, such as a corner of an eye."
                 )
         if len({event.solver for event in self.history}) > 1:
             notes.append("The fast solver could not tell how this picture moves, so the slower “draggan” went on.")

@@ -96,6 +96,18 @@ def test_a_target_out_of_reach_is_said(seed_session: Session) -> None:
     assert last.reason == "steps" or any("no more progress" in note for note in seed_session.notes)
 
 
+def test_a_handle_that_may_have_slipped_is_said(seed_session: Session) -> None:
+    """Skin looks alike everywhere: what was pulled may be another part of the cheek."""
+    little, far = (330.0, 700.0), (330.0, 760.0)
+    notes = []
+    for target in (little, far):
+        session = Session.from_seed(seed_session.model, 7)
+        list(session.drag([((330.0, 690.0), target)]))
+        notes.append(" ".join(session.notes))
+    assert "slipped" not in notes[0]
+    assert "closely at point 1: what was pulled may have slipped" in notes[1]
+
+
 def test_undo_redo_and_reset_go_through_the_drags(seed_session: Session) -> None:
     session = Session(seed_session.model, seed_session.picture, seed_session.crop, seed_session.w_start, generated=True)
     assert not session.undo()
