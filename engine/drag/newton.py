@@ -94,7 +94,7 @@ IN_CHANGE_METRIC = NewtonSettings(trust=5.0, reach=5.0, least_way=5.0, patience=
 
 
 class Seen(NamedTuple):
-    """Features around handles, and the moving rows to differentiate them by: one latent, or one for each handle."""
+    """Features around n handles, and the moving rows that they come from; with as many, handles can be linearised."""
 
     latents: Tensor  # (1 or n, rows, w_dim)
     view: FeatureView
@@ -150,8 +150,9 @@ class Newton:
         self.first = self.whitened, self.handles  # before this drag
         self.fixed_rows = w_plus[:, generator.coarse_ws :].detach().unbind(1)
         self.cap = self.settings.cap
-        self.seen: Seen | None = None  # in the picture of now, if all handles can be linearised by it
-        start = self._open(patches.reach * self.unit_px)
+        copies = len(points) if len(points) <= self.chunk else 1  # then the first derivative is of the same view
+        self.seen = self._see(self.whitened, self.handles, patches.reach * self.unit_px, copies)  # at the latent of now
+        start = self.seen.view.detach()
         self.tracker = PatchTracker(start, self.handles, self.unit_px, patches)
         self.tracked = self.tracker.track(start, self.handles)
         self.held, self.metric = None, None
@@ -257,7 +258,7 @@ class Newton:
         self.derivative.correct((whitened - self.whitened).flatten(), moved, moved.norm(dim=1) / self.unit_px)
         self.whitened, self.handles, self.tracked = whitened, tracked.positions, tracked
         self.tracker.adopt(seen.view.detach(), tracked)
-        self.seen = seen if len(self.handles) == 1 else None
+        self.seen = seen
 
     def _linearise(self, which: Tensor) -> None:
         """Compute the derivative of some handles, (n,) bool, and once for each latent what must stay."""
@@ -326,17 +327,10 @@ class Newton:
     def _view_around(self, w: Tensor, points_xy: Tensor, reach_px: float) -> FeatureView:
         return view_features(self.generator, self._rows(w), self.feature_size, points_xy, reach_px)
 
-    def _open(self, reach_px: float) -> FeatureView:
-        """See the handles before the drag; if they are linearised at once, the first derivative is of the same view."""
-        if len(self.handles) > self.chunk:
-            return self._see_together(self.whitened, self.handles, reach_px).view.detach()
-        self.seen = self._see_apart(self.handles, reach_px)
-        return self.seen.view.detach()
-
     def _track(self, whitened: Tensor, predicted_xy: Tensor) -> tuple[Seen, Tracked]:
         """Compute the features of a latent around the predicted handles, (n, 2), and find the handles there."""
         predicted_xy = predicted_xy.clamp(0, self.generator.resolution)
-        seen = self._see_together(whitened, predicted_xy, self.tracker.reach_px)
+        seen = self._see(whitened, predicted_xy, self.tracker.reach_px)
         effort = float(_length(whitened - self.first[0])) / self.settings.trust
         return seen, self.tracker.track(seen.view.detach(), predicted_xy, effort)
 
@@ -344,28 +338,23 @@ class Newton:
         """Derivative of some handles' positions by whitened latents, see `Slopes`, in model pixels."""
         parts = []
         for handles, axes in zip(self.handles[which].split(self.chunk), along.split(self.chunk), strict=True):
-            known = self.seen if len(handles) == len(self.handles) else None
-            w, view = known or self._see_apart(handles, self.tracker.patch_reach_px)
+            known = len(handles) == len(self.handles) == len(self.seen.latents)
+            reach_px = self.tracker.patch_reach_px
+            w, view = self.seen if known else self._see(self.whitened, handles, reach_px, copies=len(handles))
             operator = self.tracker.position_operator(view.detach(), handles)
             patches = view.sample(handles[:, None] + self.tracker.patch).flatten(1)
             positions = torch.einsum("nij,nj->ni", operator, patches)  # (n, 2), up to a constant
             values = (axes @ positions[:, :, None]).sum((0, 2))  # (k,)
-            last = -1 if known else len(values) - 1
-            slopes = [torch.autograd.grad(v, w, retain_graph=k != last)[0] for k, v in enumerate(values)]
+            last = len(values) - 1
+            slopes = [torch.autograd.grad(v, w, retain_graph=known or k < last)[0] for k, v in enumerate(values)]
             parts.append((torch.stack(slopes, 1) @ self.prior).flatten(2))  # (n, k, D)
         return torch.cat(parts)
 
-    @torch.enable_grad()
-    def _see_apart(self, handles: Tensor, reach_px: float) -> Seen:
-        """See each handle in the picture of a copy of the latent that is its own."""
-        w = self._latent(self.whitened).repeat(len(handles), 1, 1).requires_grad_(True)
-        return Seen(w, self._view_around(w, handles, reach_px))
-
-    def _see_together(self, whitened: Tensor, points_xy: Tensor, reach_px: float) -> Seen:
-        """See handles in one picture; a single one can be linearised by it."""
-        alone = len(points_xy) == 1
-        with torch.set_grad_enabled(alone):
-            w = self._latent(whitened).requires_grad_(alone)
+    def _see(self, whitened: Tensor, points_xy: Tensor, reach_px: float, copies: int = 1) -> Seen:
+        """See handles in one picture, or each in that of a copy of the latent; whose own it is can be linearised."""
+        own = copies == len(points_xy)
+        with torch.set_grad_enabled(own):
+            w = self._latent(whitened).repeat(copies, 1, 1).requires_grad_(own)
             return Seen(w, self._view_around(w, points_xy, reach_px))
 
     def _outside_directions(self) -> Tensor:

@@ -36,11 +36,11 @@ def shifted(view: FeatureView, right: int, down: int) -> FeatureView:
     return replace(view, maps=torch.roll(view.maps, (down, right), (2, 3)))
 
 
-def followed(right: int, down: int, effort: float = 0.5, settings: PatchSettings = COARSE) -> Tracked:
+def followed(right: int, down: int, effort: float = 0.5) -> Tracked:
     """A handle on the outline, after that has moved."""
     view, handle = outline(), torch.tensor([[100.0, 120.0]]).double()
     moved = torch.tensor([[right, down]]) * RESOLUTION / COARSE.feature_size
-    return PatchTracker(view, handle, UNIT_PX, settings).track(shifted(view, right, down), handle + moved, effort)
+    return PatchTracker(view, handle, UNIT_PX, COARSE).track(shifted(view, right, down), handle + moved, effort)
 
 
 @pytest.mark.parametrize("patches", [FINE, COARSE], ids=["fine", "coarse"])
@@ -79,4 +79,5 @@ def test_features_that_do_not_exist_make_no_handle_sure() -> None:
     """A drag that blew up: nothing is raised, and the handle is lost."""
     view = texture(COARSE.feature_size)
     found = PatchTracker(view, HANDLES, UNIT_PX, COARSE).track(replace(view, maps=view.maps * torch.nan), HANDLES)
+    assert found.lost.all()
     assert found.doubtful.all()
