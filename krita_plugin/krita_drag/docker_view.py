@@ -23,7 +23,7 @@ class Message(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One pair in the list; `left_px` is the distance to go, None for an anchor; `doubtful` as in `PointMap`."""
+    """One pair in the list; `left_px` is the distance to go, None for an anchor; `doubtful` as in `Places`."""
 
     key: int
     left_px: float | None
@@ -202,8 +202,8 @@ def _rows(session: EditSession | None, pairs: Sequence[Pair]) -> tuple[Row, ...]
     return tuple(
         Row(
             pair.key,
-            None if pair.is_anchor else session.tracked.get(pair.key, pair.handle).distance(pair.target),
-            pair.key in session.doubtful,
+            None if pair.is_anchor else (session.places.of(pair) or pair.handle).distance(pair.target),
+            session.places.is_doubtful(pair),
             pair.weight,
         )
         for pair in pairs

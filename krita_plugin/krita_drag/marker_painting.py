@@ -51,14 +51,14 @@ def draw_pairs(painter: QtGui.QPainter, transform: Affine, editor: PairEditor, s
     """
     for pair in editor.pairs:
         handle, target = _place(transform, pair.handle), _place(transform, pair.target)
-        doubtful = pair.key in scene.doubtful
+        place, doubtful = scene.places.of(pair), scene.places.is_doubtful(pair)
         if not pair.is_anchor:
             _line(painter, handle, target, size)
         _dot(painter, handle, size, RED, editor.selected == Grip(pair.key, End.HANDLE), square=pair.is_anchor)
         if not pair.is_anchor:
             _dot(painter, target, size, BLUE, editor.selected == Grip(pair.key, End.TARGET))
-        if pair.key in scene.tracked and (doubtful or not pair.is_anchor):
-            _ring(painter, _place(transform, scene.tracked[pair.key]), size, dotted=doubtful)
+        if place is not None and (doubtful or not pair.is_anchor):
+            _ring(painter, _place(transform, place), size, dotted=doubtful)
 
 
 def _place(transform: Affine, point: Point) -> QtCore.QPointF:

@@ -12,10 +12,9 @@ import re
 from typing import Iterable, NamedTuple
 
 from .geometry import Point
-from .pairs import Pair
+from .pairs import SAME_PX, Pair
 
 NAME = re.compile(r"drag-(\d{1,6})\.(\d{1,6})-(handle|target|anchor|arrow|gone)$")
-SAME_PX = 0.01  # closer than this is rounding
 RED, BLUE = "#e5323c", "#2a6df4"
 
 

@@ -11,9 +11,10 @@ from enum import Enum
 from typing import Iterable, NamedTuple
 
 from .geometry import Point
+from .wire.vocabulary import MAX_POINTS
 
-MAX_PAIRS = 64
 SMALLEST_PULL_PX = 1.0  # document pixels; below it the two ends are one place
+SAME_PX = 0.01  # document pixels; closer than this is rounding, such as that of the markers' shapes
 
 
 class End(Enum):
@@ -114,7 +115,7 @@ class PairEditor:
         self._before = self.pairs
         grip = nearest(self.pairs, at, reach_px)
         if grip is None:
-            if len(self.pairs) >= MAX_PAIRS:
+            if len(self.pairs) >= MAX_POINTS:
                 return
             key = 1 + max((pair.key for pair in self.pairs), default=0)
             self.pairs = (*self.pairs, Pair(key, at, at))

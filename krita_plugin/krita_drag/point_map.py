@@ -6,32 +6,56 @@ from typing import Any, Sequence
 
 from .edit_state import Patch
 from .geometry import Box, Point
-from .pairs import Pair
+from .pairs import SAME_PX, Pair
 
 Points = tuple  # of (handle x, handle y, target x, target y), pixels of what was sent
 
 
+class Places:
+    """Where the engine has the handles of some pairs, in the state shown.
+
+    Args:
+        pairs: as they were dragged.
+        places: of their handles, document pixels, one for each.
+        doubtful: whether a handle may be elsewhere, as it was hard to follow; one for each.
+    """
+
+    def __init__(
+        self, pairs: Sequence[Pair] = (), places: Sequence[Point] = (), doubtful: Sequence[bool] = ()
+    ) -> None:
+        self._found = {pair.key: (pair.handle, place, gone) for pair, place, gone in zip(pairs, places, doubtful)}
+
+    def of(self, pair: Pair) -> Point | None:
+        """Return where a pair's handle is; None if it was not dragged from where the pair has it."""
+        handle, place, _ = self._found.get(pair.key, (None, None, False))
+        return place if handle is not None and handle.distance(pair.handle) < SAME_PX else None
+
+    def is_doubtful(self, pair: Pair) -> bool:
+        """Whether that may be wrong."""
+        return self.of(pair) is not None and self._found[pair.key][2]
+
+
 class PointMap:
-    """Remembers which pairs the engine has.
+    """Remembers which pairs the engine has, and which ones led to each state of the history.
 
     Args:
         box: the part of the document that the engine was sent.
 
     Attributes:
-        tracked: key of pair -> where its handle is in the state shown, document pixels.
-        doubtful: keys of the pairs whose handle may be elsewhere: it was hard to follow.
+        places: where the handles are in the state shown.
     """
 
     def __init__(self, box: Box) -> None:
         self.box = box
-        self.tracked: dict[int, Point] = {}
-        self.doubtful: frozenset[int] = frozenset()
+        self.places = Places()
         self._pairs: tuple[Pair, ...] = ()
         self._handles: dict[int, Point] = {}
+        self._state = 0
+        self._of_state: dict[int, tuple[Pair, ...]] = {}
 
     @property
     def keys(self) -> frozenset[int]:
-        """Keys of the pairs of the latest drag."""
+        """Keys of the pairs that the engine has."""
         return frozenset(pair.key for pair in self._pairs)
 
     def begin(self, pairs: Sequence[Pair]) -> Points:
@@ -40,13 +64,22 @@ class PointMap:
         A handle that was dragged before is where the engine has followed it to, unless the artist has put it
         elsewhere since: then it means that place of the picture shown.
         """
-        before = {pair.key: pair.handle for pair in self._pairs}
-        self._handles = {
-            pair.key: self.tracked.get(pair.key, pair.handle) if before.get(pair.key) == pair.handle else pair.handle
-            for pair in pairs
-        }
+        self._handles = {pair.key: self.places.of(pair) or pair.handle for pair in pairs}
         self._pairs = tuple(pairs)
         return self.points(pairs)
+
+    def reach(self, state: int) -> None:
+        """Show the state that the latest drag has led to; what was undone before is given up."""
+        kept = {number: pairs for number, pairs in self._of_state.items() if number <= self._state}
+        if state == self._state:  # the engine has forgotten its oldest state
+            kept = {number - 1: pairs for number, pairs in kept.items()}
+        self._of_state = {**kept, state: self._pairs}
+        self.show(state)
+
+    def show(self, state: int) -> None:
+        """Show a state of the history; where its handles are is not known until `track`."""
+        self._state, self._pairs = state, self._of_state.get(state, ())
+        self.places = Places()
 
     def points(self, pairs: Sequence[Pair]) -> Points:
         """Return the engine's points of the drag that goes on, with the pairs' present targets."""
@@ -58,16 +91,10 @@ class PointMap:
         return tuple(sent)
 
     def track(self, handles: Sequence[Sequence[float]], lost: Sequence[bool]) -> None:
-        """Take where the engine has the handles; ignored if they are not those of the latest drag."""
-        if not handles or len(handles) != len(self._pairs):
-            return
-        keys = [pair.key for pair in self._pairs]
-        self.tracked = {key: self.to_document(place) for key, place in zip(keys, handles)}
-        self.doubtful = frozenset(key for key, gone in zip(keys, lost) if gone)
-
-    def forget(self) -> None:
-        """Drop where the handles are: the state shown is another one."""
-        self.tracked, self.doubtful = {}, frozenset()
+        """Take where the engine has the handles; ignored if they are not those of the pairs that it has."""
+        if handles and len(handles) == len(self._pairs):
+            doubtful = lost if len(lost) == len(handles) else [False] * len(handles)
+            self.places = Places(self._pairs, [self.to_document(place) for place in handles], doubtful)
 
     def to_document(self, place: Sequence[float]) -> Point:
         """Return document pixels of a place in pixels of what was sent."""

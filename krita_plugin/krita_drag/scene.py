@@ -5,6 +5,7 @@ from __future__ import annotations
 from .edit_state import Patch, Stage
 from .geometry import Box, Point
 from .pictures import to_image
+from .point_map import Places
 from .qt import QtGui
 from .session import EditSession
 
@@ -14,15 +15,13 @@ class Scene:
 
     Attributes:
         preview: picture to lay over the document, and where, document pixels.
-        tracked: where the handles are in that picture, by key of the pair.
-        doubtful: keys of the pairs whose handle may be elsewhere.
+        places: where the handles are in that picture.
         corners: of the square that the model sees, document pixels.
     """
 
     def __init__(self) -> None:
         self.preview: tuple[QtGui.QImage, Box] | None = None
-        self.tracked: dict[int, Point] = {}
-        self.doubtful: frozenset[int] = frozenset()
+        self.places = Places()
         self.corners: tuple[Point, ...] = ()
         self._patch: Patch | None = None
 
@@ -33,4 +32,4 @@ class Scene:
         if patch is not self._patch:
             self._patch = patch
             self.preview = None if patch is None else (to_image(patch), patch.box)
-        self.tracked, self.doubtful, self.corners = session.tracked, session.doubtful, session.shown.corners
+        self.places, self.corners = session.places, session.shown.corners

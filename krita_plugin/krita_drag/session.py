@@ -14,9 +14,9 @@ from typing import Any, Callable, Sequence
 
 from .drag_messages import Gesture, drag_message, mask_frame
 from .edit_state import STOPPABLE, DragOptions, Patch, Shown, Stage
-from .geometry import Box, Point
+from .geometry import Box
 from .pairs import Pair
-from .point_map import PointMap
+from .point_map import Places, PointMap
 from .wire import messages as wire
 from .wire.errors import BadPoints, KritaDragError
 
@@ -57,6 +57,7 @@ class EditSession:
         self._after_open: wire.Message | None = None
         self._wanted_state: int | None = None
         self._gesture: Gesture | None = None
+        self._unsettled = False  # a drag or gesture began whose state is not known yet
         self._moments: list[float] = []  # of the way, whose pictures `apply` still has to fetch
 
     @property
@@ -70,14 +71,9 @@ class EditSession:
         return self._map.keys
 
     @property
-    def tracked(self) -> dict[int, Point]:
-        """Key of pair -> where its handle is in the state shown, document pixels."""
-        return self._map.tracked
-
-    @property
-    def doubtful(self) -> frozenset[int]:
-        """Keys of the pairs whose handle may be elsewhere: it was hard to follow."""
-        return self._map.doubtful
+    def places(self) -> Places:
+        """Where the handles are in the state shown."""
+        return self._map.places
 
     # Commands
 
@@ -114,6 +110,7 @@ class EditSession:
             raise BadPoints("There is nothing to pull yet.", "Press on the picture and pull to where it should go.")
         points, region = self._map.begin(pairs), mask_frame(mask, self.box)
         message = drag_message(self.sid, points, pairs, options, region, onward=self.shown.undos > 0)
+        self._unsettled = True
         self._begin(Stage.DRAGGING, message)
 
     def live_press(self, pairs: Sequence[Pair], options: DragOptions, mask: bytes | None = None) -> None:
@@ -122,6 +119,7 @@ class EditSession:
             return
         self._gesture = Gesture(self.sid, options)
         points, region = self._map.begin(pairs), mask_frame(mask, self.box)
+        self._unsettled = True
         self._begin(Stage.LIVE, self._gesture.message("press", points, pairs, region))
 
     def live_move(self, pairs: Sequence[Pair]) -> None:
@@ -161,7 +159,7 @@ class EditSession:
         if self.stage is not Stage.READY:
             return
         if self.shown.patch is None:
-            self._fail(BadPoints("Nothing has changed yet.", "Drag first, then apply."))
+            self._fail(_nothing_changed())
             return
         self.shown.frames = []
         self._moments = [number / (frames + 1) for number in range(1, frames + 1)]
@@ -245,6 +243,8 @@ class EditSession:
         if stage is Stage.OPENING and self._after_open is not None:
             following, self._after_open = self._after_open, None
             self._begin(Stage.PREPARING, following, keep_notes=True)
+        elif stage is Stage.OPENING and event.undos is None:  # it was stopped, but the engine was faster
+            self._abandon()
         elif stage is Stage.APPLYING and event.session is not None:
             self._finish_apply(bytes(event.session.data))
         elif stage is Stage.APPLYING and self.shown.patch_is_full and event.rect is not None:
@@ -252,17 +252,20 @@ class EditSession:
             self._fetch_the_rest()
         elif stage is Stage.APPLYING:
             self._take_state(event)
-            self._fetch_the_rest()
+            if self.shown.patch is None:
+                self.stage, self.problem = Stage.READY, _nothing_changed()
+            else:
+                self._fetch_the_rest()
         else:
             self.stage = Stage.READY
             if stage is not Stage.PREPARING:
-                self._take_state(event)
+                self._take_state(event, made=stage is not Stage.STEPPING)
             self._step_towards()
 
     def _cancelled(self, event: wire.Cancelled) -> None:
         stage, self._job = self.stage, None
         if stage is Stage.OPENING or (stage is Stage.PREPARING and not event.corners):
-            self.stage = Stage.EMPTY
+            self._abandon()
             return
         self.stage = Stage.READY
         self.notes = (*self.notes, *event.notes)
@@ -270,23 +273,26 @@ class EditSession:
             self._take_corners(event)
             return
         if event.patch is None:  # stopping is quick, drawing may not be: ask for the picture of what was reached
-            self._begin(Stage.STEPPING, wire.Render(id=wire.new_id(), sid=self.sid), keep_notes=True)
+            self._ask_for_picture()
         else:
             self._take_state(event)
             self._step_towards()
 
     def _failed(self, failure: KritaDragError) -> None:
         stage, self._job, self._after_open, self._wanted_state = self.stage, None, None, None
-        if stage is Stage.APPLYING and self.shown.patch is not None and self.shown.patch_is_full:
+        lacks_only_file = self.shown.patch_is_full and len(self.shown.frames) == len(self._moments)
+        if stage is Stage.APPLYING and lacks_only_file:
             self.notes = (f"The result cannot be reopened later: {failure}",)
             self._finish_apply(None)
             return
-        self.problem = failure
         if stage in (Stage.OPENING, Stage.PREPARING) or failure.code == "no-session":
             self.stage = Stage.EMPTY
             self.shown = Shown()
+        elif stage in (Stage.DRAGGING, Stage.LIVE) and self.shown.patch is not None and not self.shown.patch_is_full:
+            self._ask_for_picture()  # what is shown is a preview of a state that nobody has
         else:
             self.stage = Stage.READY
+        self.problem = failure
 
     # Parts
 
@@ -296,8 +302,18 @@ class EditSession:
             self._send(wire.Cancel(re=self._job, sid=self.sid))
         if self.stage is not Stage.EMPTY:
             self._send(wire.Close(id=wire.new_id(), sid=self.sid))
-        self.sid, self._job, self.model = wire.new_id(), None, model
+        self.sid, self._job, self._after_open, self.model = wire.new_id(), None, None, model
         self.shown, self._map, self._wanted_state = Shown(), PointMap(box), None
+        self._unsettled = False
+
+    def _abandon(self) -> None:
+        """Go back to the beginning: nothing was prepared."""
+        self._send(wire.Close(id=wire.new_id(), sid=self.sid))
+        self.stage = Stage.EMPTY
+
+    def _ask_for_picture(self) -> None:
+        """Have the engine draw the state that it has."""
+        self._begin(Stage.STEPPING, wire.Render(id=wire.new_id(), sid=self.sid), keep_notes=True)
 
     def _begin(self, stage: Stage, request: Any, keep_notes: bool = False) -> None:
         self.stage, self._job, self.problem = stage, request.id, None
@@ -330,17 +346,25 @@ class EditSession:
         if event.corners:
             self.shown.corners = tuple(self._map.to_document(corner) for corner in event.corners)
 
-    def _take_state(self, event: wire.Done | wire.Cancelled) -> None:
-        """Show the state that an answer brought."""
+    def _take_state(self, event: wire.Done | wire.Cancelled, made: bool = False) -> None:
+        """Show the state that an answer brought; `made`: a drag has led to it, or it was restored."""
+        before, unsettled, self._unsettled = self.shown.undos, self._unsettled, False
         self.shown.undos = event.undos if event.undos is not None else self.shown.undos
         self.shown.redos = event.redos if event.redos is not None else self.shown.redos
         self.shown.distance_px = event.distance_px
         self.shown.patch = self._map.to_patch(event.patch, event.rect) if event.patch and event.rect else None
         self.shown.patch_is_full = self.shown.patch is not None
-        self._map.forget()
+        if made or (unsettled and self.shown.undos > before):
+            self._map.reach(self.shown.undos)
+        else:
+            self._map.show(self.shown.undos)
         if self.shown.undos > 0:
             self._map.track(event.handles, event.lost)
 
     def _continue_gesture(self, phase: str, pairs: Sequence[Pair]) -> None:
         if self.stage is Stage.LIVE and self._gesture is not None:
             self._send(self._gesture.message(phase, self._map.points(pairs), pairs))
+
+
+def _nothing_changed() -> BadPoints:
+    return BadPoints("Nothing has changed yet.", "Drag first, then apply.")

@@ -14,6 +14,7 @@ from krita_drag.edit_state import Patch
 from krita_drag.geometry import Box, Point
 from krita_drag.pairs import Pair, PairEditor
 from krita_drag.pictures import to_image
+from krita_drag.point_map import Places
 from krita_drag.scene import Scene
 from PyQt5 import QtCore, QtGui, QtTest, QtWidgets
 
@@ -141,8 +142,8 @@ def ring_pixels(overlay: CanvasOverlay, doubtful: bool, anchor: bool = False) ->
     handle = Point(30, 30)
     overlay.edit.editor.replace((Pair(1, handle, handle if anchor else Point(10, 10)),))
     shots = []
-    for tracked in ({}, {1: Point(45, 20)}):
-        overlay.edit.scene.tracked, overlay.edit.scene.doubtful = tracked, frozenset({1} if doubtful else ())
+    for followed in (Places(), Places(overlay.edit.editor.pairs, [Point(45, 20)], [doubtful])):
+        overlay.edit.scene.places = followed
         shots.append(overlay.grab().toImage())
     bare, ringed = shots
     places = [(x, y) for x in range(bare.width()) for y in range(bare.height())]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from krita_drag.edit_state import BUSY, STOPPABLE, Patch, Stage
 from krita_drag.geometry import Box, Point
 from krita_drag.link_status import LinkState, LinkStatus, Remedy
 from krita_drag.pairs import Pair
+from krita_drag.point_map import Places
 from krita_drag.session import EditSession
 from krita_drag.wire.errors import NotInstalled, VersionMismatch
 from krita_drag.wire.vocabulary import PHASES as WIRE_PHASES
@@ -55,12 +57,14 @@ def test_reading_the_layer_can_be_stopped() -> None:
 
 def test_the_rows_say_how_far_each_point_has_to_go() -> None:
     session = edit()
-    session._map.tracked = {1: Point(30, 20)}
-    session._map.doubtful = frozenset({2})
+    session._map.places = Places(PAIRS, [Point(30, 20), PAIRS[1].handle], [False, True])
     first, second = describe(READY, session, PAIRS).rows
     assert (first.left_px, first.doubtful) == (20.0, False)
     assert (second.left_px, second.doubtful) == (None, True)
     assert describe(READY, edit(), PAIRS).rows[0].left_px == 50.0
+    elsewhere = replace(PAIRS[0], handle=Point(20, 20))
+    row = describe(READY, session, [elsewhere]).rows[0]
+    assert row.left_px == elsewhere.handle.distance(elsewhere.target), "nobody has followed this one"
 
 
 def test_without_anything_to_pull_there_is_no_drag_but_a_hint() -> None:

@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 from krita_drag.geometry import Point
-from krita_drag.pairs import MAX_PAIRS, End, Grip, Pair, PairEditor, nearest
+from krita_drag.pairs import MAX_POINTS, End, Grip, Pair, PairEditor, nearest
 
 PLACES = st.builds(Point, st.floats(0, 1000), st.floats(0, 1000))
 GESTURES = st.tuples(PLACES, PLACES, st.booleans())
@@ -103,7 +103,7 @@ def test_a_target_is_taken_before_a_handle_under_it() -> None:
 
 
 def test_there_is_a_most() -> None:
-    pairs = [Pair(key, Point(key, 0), Point(key, 9)) for key in range(MAX_PAIRS)]
+    pairs = [Pair(key, Point(key, 0), Point(key, 9)) for key in range(MAX_POINTS)]
     editor = PairEditor(pairs)
     assert not pull(editor, Point(500, 500), Point(600, 600))
     assert editor.pairs == tuple(pairs)

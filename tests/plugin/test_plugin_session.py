@@ -97,14 +97,14 @@ def test_a_drag_counts_from_the_corner_of_what_was_sent(engine: Engine) -> None:
 def test_previews_and_progress_show_where_the_handles_are(engine: Engine) -> None:
     engine.prepared().session.drag([PULL, HOLD], DragOptions())
     engine.answer(wire.Progress, phase="dragging", step=1, of=9, distance_px=1.5, handles=((1.5, 1), (2, 1)))
-    assert engine.session.tracked == {1: Point(101.5, 51), 2: Point(102, 51)}
+    assert [engine.session.places.of(pair) for pair in (PULL, HOLD)] == [Point(101.5, 51), Point(102, 51)]
     assert engine.session.shown.distance_px == 1.5
     engine.answer(
         wire.Preview, rect=(1, 0, 2, 2), patch=PIXELS, handles=((2, 1), (2, 1)), confidence=(1, 1), lost=(True, False)
     )
     assert engine.session.shown.patch == Patch(Box(101, 50, 2, 2), (2, 2), PIXELS.data)
     assert not engine.session.shown.patch_is_full
-    assert engine.session.doubtful == {1}
+    assert [engine.session.places.is_doubtful(pair) for pair in (PULL, HOLD)] == [True, False]
 
 
 def test_a_finished_drag_is_a_state_of_the_history(engine: Engine) -> None:
@@ -112,7 +112,7 @@ def test_a_finished_drag_is_a_state_of_the_history(engine: Engine) -> None:
     assert engine.session.stage is Stage.READY
     assert (engine.session.shown.undos, engine.session.shown.redos) == (1, 0)
     assert engine.session.shown.patch_is_full
-    assert engine.session.tracked[1] == Point(102.5, 52)
+    assert engine.session.places.of(PULL) == Point(102.5, 52)
 
 
 def test_the_next_drag_goes_on_from_where_the_handle_is(engine: Engine) -> None:
@@ -125,6 +125,77 @@ def test_the_next_drag_goes_on_from_where_the_handle_is(engine: Engine) -> None:
 def test_a_handle_put_elsewhere_means_that_place_of_the_picture_shown(engine: Engine) -> None:
     engine.dragged().session.drag([Pair(1, Point(100.5, 50.5), PULL.target)], DragOptions())
     assert engine.last(wire.Drag).points == ((0.5, 0.5, 3, 2),)
+
+
+def test_rounding_of_the_markers_is_no_other_place(engine: Engine) -> None:
+    rounded = Pair(1, PULL.handle.shifted(1e-4, 0), Point(103.5, 52.5))
+    engine.dragged().session.drag([rounded, HOLD], DragOptions())
+    assert engine.last(wire.Drag).points[0] == (2.5, 2.0, 3.5, 2.5)
+
+
+def test_another_pair_with_the_same_number_has_not_been_followed(engine: Engine) -> None:
+    session = engine.dragged().session
+    other = Pair(1, Point(100.5, 50.5), PULL.target)
+    assert session.places.of(PULL) is not None and session.places.of(other) is None
+
+
+def test_each_state_has_the_pairs_that_led_to_it(engine: Engine) -> None:
+    session, other = engine.dragged().session, Pair(1, Point(100.5, 50.5), Point(103, 50.5))
+    session.drag([other, HOLD], DragOptions())
+    engine.state(2, handles=((3, 0.5), (2, 1)))
+    assert session.places.of(other) == Point(103, 50.5) and session.places.of(PULL) is None
+    session.go_to(1)
+    engine.state(1, 1, handles=((2.5, 2), (2, 1)))
+    assert session.places.of(PULL) == Point(102.5, 52) and session.places.of(other) is None
+    session.drag([other, HOLD], DragOptions())
+    assert engine.last(wire.Drag).points[0] == (0.5, 0.5, 3, 0.5), "of this state, nobody has followed it"
+    engine.answer(wire.Cancelled, undos=1, redos=1, rect=(0, 0, 2, 2), patch=PIXELS, handles=((2.5, 2), (2, 1)))
+    assert session.places.of(PULL) == Point(102.5, 52), "stopped before its first step"
+
+
+def test_the_engine_forgets_its_oldest_state(engine: Engine) -> None:
+    session, pairs = engine.prepared().session, [Pair(1, Point(101, 51 + n), PULL.target) for n in range(3)]
+    for pair, undos in zip(pairs, (1, 2, 2), strict=True):  # it keeps two
+        session.drag([pair], DragOptions())
+        engine.state(undos, handles=((2, 2),))
+    session.go_to(1)
+    engine.state(1, 1, handles=((2, 2),))
+    assert [session.places.of(pair) is not None for pair in pairs] == [False, True, False]
+
+
+def test_a_failed_drag_shows_the_state_that_is_there(engine: Engine) -> None:
+    session = engine.prepared().session
+    session.drag([PULL], DragOptions())
+    engine.answer(wire.Preview, rect=(1, 0, 2, 2), patch=PIXELS)
+    engine.answer(wire.Error, code="out-of-memory", message="Too large.")
+    assert session.stage is Stage.STEPPING and isinstance(engine.sent[-1], wire.Render)
+    engine.state(0)
+    assert session.stage is Stage.READY and session.shown.patch is None
+    assert session.problem is not None and session.problem.code == "out-of-memory"
+
+
+def test_a_result_without_a_picture_is_none(engine: Engine) -> None:
+    session = engine.dragged().session
+    session.shown.patch_is_full = False
+    session.apply()
+    engine.state(0)
+    assert session.stage is Stage.READY and not engine.saved
+    assert isinstance(session.problem, BadPoints)
+
+
+def test_a_frame_that_fails_is_no_result(engine: Engine) -> None:
+    session = engine.dragged().session
+    session.apply(frames=2)
+    engine.answer(wire.Error, code="out-of-memory", message="Too large.")
+    assert session.stage is Stage.READY and not engine.saved
+    assert session.problem is not None and session.problem.code == "out-of-memory"
+
+
+def test_reopening_forgets_the_search_that_was_to_follow(engine: Engine) -> None:
+    engine.session.prepare(wire.Frame("u1", (BOX.h, BOX.w, 4), bytes(48)), BOX, "faces", "balanced")
+    engine.session.restore(b"file", BOX, "faces", [PULL])
+    engine.state(1, size=(4, 3), handles=((3, 2),))
+    assert engine.session.stage is Stage.READY and not any(isinstance(m, wire.Invert) for m in engine.sent)
 
 
 def test_stop_keeps_the_state_that_was_reached(engine: Engine) -> None:
@@ -151,7 +222,7 @@ def test_stopping_the_preparation_leaves_nothing_prepared(engine: Engine) -> Non
     engine.session.prepare(wire.Frame("u1", (3, 4, 4), bytes(48)), BOX, "faces", "fast")
     engine.session.stop()
     engine.answer(wire.Done, size=(4, 3))  # it was faster
-    assert engine.session.stage is Stage.READY
+    assert engine.session.stage is Stage.EMPTY and engine.last(wire.Close).sid == engine.session.sid
     assert not any(isinstance(message, wire.Invert) for message in engine.sent)
 
 
@@ -179,7 +250,8 @@ def test_stopping_before_anything_was_found_prepares_nothing(engine: Engine) -> 
 
 def test_a_live_gesture_is_one_request(engine: Engine) -> None:
     session = engine.prepared().session
-    session.live_press([Pair(1, PULL.handle, PULL.handle)], DragOptions(reach=2.0), bytes(12))
+    pressed = Pair(1, PULL.handle, PULL.handle)
+    session.live_press([pressed], DragOptions(reach=2.0), bytes(12))
     session.live_move([PULL])
     session.live_release([PULL])
     press, move, release = (message for message in engine.sent if isinstance(message, wire.Live))
@@ -188,7 +260,7 @@ def test_a_live_gesture_is_one_request(engine: Engine) -> None:
     assert press.points == ((1, 1, 1, 1),) and move.points == release.points == ((1, 1, 3, 2),)
     assert press.mask is not None and move.mask is None
     engine.state(1, reason="released", handles=((3, 2),))
-    assert session.stage is Stage.READY and session.tracked == {1: Point(103, 52)}
+    assert session.stage is Stage.READY and session.places.of(pressed) == Point(103, 52)
 
 
 @pytest.mark.parametrize("end", [wire.Cancelled, wire.Done], ids=["stopped", "it was faster"])
@@ -232,7 +304,7 @@ def test_the_scrubber_steps_until_the_state_is_there(engine: Engine) -> None:
 def test_the_first_state_is_the_picture_itself(engine: Engine) -> None:
     engine.dragged().session.go_to(0)
     engine.state(0, 1)
-    assert engine.session.shown.patch is None and engine.session.tracked == {}
+    assert engine.session.shown.patch is None and engine.session.places.of(PULL) is None
     engine.session.drag([PULL, HOLD], DragOptions())
     assert not engine.last(wire.Drag).onward
     assert engine.last(wire.Drag).points[0] == (1, 1, 3, 2)
@@ -360,7 +432,7 @@ def test_an_edit_is_reopened_from_its_file(engine: Engine) -> None:
     assert bytes(engine.last(wire.Restore).session.data) == b"file"
     handles = ((3, 2), (2, 1))
     engine.state(2, 1, size=(4, 3), corners=((0, 0), (4, 0), (4, 3), (0, 3)), handles=handles)
-    assert engine.session.tracked[1] == Point(103, 52)
+    assert engine.session.places.of(PULL) == Point(103, 52)
     assert engine.session.stage is Stage.READY
     assert (engine.session.shown.undos, engine.session.shown.redos) == (2, 1)
     assert engine.session.shown.patch is not None

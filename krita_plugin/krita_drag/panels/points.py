@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from ..docker_view import DockerView, Row
-from ..pairs import MAX_PAIRS
 from ..qt import Qt, QtWidgets, Signal
 from ..settings import Settings
 from ..translate import tr
+from ..wire.vocabulary import MAX_POINTS
 from .parts import Quiet, column, narrow, row, wrapping_label
 
 MOST_ROWS = 6
@@ -50,7 +50,7 @@ class PairList(QtWidgets.QWidget):
         """Copy the view."""
         lines = [_line(one) for one in view.rows[:MOST_ROWS]]
         if len(view.rows) > MOST_ROWS:
-            lines.append(tr("and {count} more (at most {most})", count=len(view.rows) - MOST_ROWS, most=MAX_PAIRS))
+            lines.append(tr("and {count} more (at most {most})", count=len(view.rows) - MOST_ROWS, most=MAX_POINTS))
         self._rows.setText("\n".join(lines))
         self.setVisible(bool(lines))
 
