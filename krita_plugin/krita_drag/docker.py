@@ -222,6 +222,7 @@ class DragDocker(DockWidget):
             edit.session,
             edit.editor.pairs,
             edit.reader.fraction,
+            edit.is_writing,
             source,
             selected,
             grip.key if grip is not None else None,

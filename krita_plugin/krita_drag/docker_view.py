@@ -79,6 +79,7 @@ def describe(
     session: EditSession | None,
     pairs: Iterable[Pair] = (),
     reading: float | None = None,
+    writing: bool = False,
     source: str = "",
     selected: bool = False,
     selected_key: int | None = None,
@@ -92,6 +93,7 @@ def describe(
         session: the edit of the document in front; None: there is no document.
         pairs: its markers.
         reading: how much of the layer has been read, 0 to 1, while that goes on.
+        writing: whether the frames of a result are being written.
         source: name of the layer that was prepared, or would be.
         selected: whether a selection limits what may move.
         selected_key: of the pair that was pressed last.
@@ -99,11 +101,12 @@ def describe(
         problem: what went wrong outside of all edits.
     """
     stage = session.stage if session is not None else Stage.CLOSED
-    stops = stage in STOPPABLE or reading is not None
-    idle = session is not None and stage not in BUSY and reading is None and stage is not Stage.CLOSED
+    aside = reading is not None or writing  # work that the session knows nothing of
+    stops = stage in STOPPABLE or aside
+    idle = session is not None and stage not in BUSY and not aside and stage is not Stage.CLOSED
     ready = idle and stage is Stage.READY
     pairs = tuple(pairs)
-    progress, progress_text = _progress(stage, session, reading)
+    progress, progress_text = _progress(stage, session, reading, writing)
     shown = session.shown if session is not None else None
     moves = any(not pair.is_anchor for pair in pairs)
     rows = _rows(session, pairs)
@@ -170,9 +173,13 @@ PHASES = {
 }
 
 
-def _progress(stage: Stage, session: EditSession | None, reading: float | None) -> tuple[float | None, str]:
+def _progress(
+    stage: Stage, session: EditSession | None, reading: float | None, writing: bool
+) -> tuple[float | None, str]:
     if reading is not None:
         return reading, tr("Reading the layer")
+    if writing:
+        return -1.0, tr("Writing the frames")
     if session is None or stage not in BUSY:
         return None, ""
     names = {

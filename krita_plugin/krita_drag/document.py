@@ -106,15 +106,15 @@ class KritaDocument:
             )
         return inside
 
-    def read(self, node: Any, box: Box) -> Iterator[bytes]:
-        """Read a layer as it looks, masks and children applied, band by band.
+    def read(self, node: Any, bands: Iterable[Box]) -> Iterator[bytes]:
+        """Read parts of a layer as it looks, masks and children applied; see `bands_of`.
 
         Raises:
             UnsupportedColor: Krita cannot convert its colours.
         """
         space = (node.colorModel(), node.colorDepth(), node.colorProfile())
         with _Conversion(space, SRGB) as convert:
-            for band in bands_of(box):
+            for band in bands:
                 yield bytes(convert(node.projectionPixelData(band.x, band.y, band.w, band.h), band))
 
     def read_selection(self, box: Box) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Callable, Sequence
 
-from .document import KritaDocument, Source
+from .document import KritaDocument, Source, bands_of
 from .drag_messages import drag_options
 from .edit_state import STOPPABLE, Patch, Stage
 from .geometry import Box, box_around, part_to_send
@@ -18,7 +18,8 @@ from .scene import Scene
 from .session import EditSession
 from .settings import Settings
 from .wire import messages as wire
-from .wire.errors import KritaDragError, NoLayer, SelectionTooSmall
+from .wire.errors import BadPoints, KritaDragError, NoLayer, SelectionTooSmall
+from .wire.vocabulary import MAX_POINTS
 
 SEND_LIMIT_PX = 4096
 MARKERS_MS = 500  # how often Krita's own tools and undo are looked for
@@ -58,6 +59,7 @@ class Edit(QtCore.QObject):
         self.reader = BandReader(self)
         self._settings = settings
         self._source: Any | None = None
+        self._reopened: Any | None = None  # result that is hidden once its edit has been restored
         self._sums: Sequence[int] = ()  # of the bands that were read
         self._drag_after = False
         self._file: bytes | None = None  # of the result whose frames are being written
@@ -70,7 +72,12 @@ class Edit(QtCore.QObject):
     @property
     def is_stoppable(self) -> bool:
         """Whether there is something that `stop` would end."""
-        return self.reader.fraction is not None or self.session.stage in STOPPABLE
+        return self.reader.fraction is not None or self.is_writing or self.session.stage in STOPPABLE
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether the frames of a result are being written."""
+        return self._results.is_writing
 
     def look_at_source(self) -> tuple[str, bool]:
         """Return the name of the layer that is edited or would be, and whether a selection limits the edit."""
@@ -122,14 +129,17 @@ class Edit(QtCore.QObject):
         self._guarded_command(self._drag)
 
     def stop(self) -> None:
-        """Stop reading, preparing or dragging."""
+        """Stop reading, preparing, dragging or writing frames."""
         self._drag_after = False
         self.reader.stop()
+        self._results.stop()
         self.session.stop()
         self.changed.emit()
 
     def apply(self) -> None:
         """Put what is shown into the document."""
+        if self.is_writing:
+            return
         self.session.apply(FRAMES if self._settings().animation else 0)
 
     def reopen(self) -> None:
@@ -157,6 +167,7 @@ class Edit(QtCore.QObject):
         """Forget the document: it was closed."""
         self._watch.stop()
         self.reader.stop()
+        self._results.stop()
         self.editing = False
         self.session.close()
 
@@ -165,7 +176,9 @@ class Edit(QtCore.QObject):
     @guarded
     def gesture_pressed(self) -> None:
         """A gesture began: in live mode the picture follows it."""
-        if self._settings().live and self.session.stage is Stage.READY:
+        if self.editor.held is None:
+            self.session.report(BadPoints(f"There are {MAX_POINTS} points, and no more can be.", "Delete one first."))
+        elif self._settings().live and self.session.stage is Stage.READY:
             self._guarded_command(
                 lambda: self.session.live_press(self.editor.pairs, drag_options(self._settings()), self._mask())
             )
@@ -229,17 +242,17 @@ class Edit(QtCore.QObject):
     def _prepare(self) -> None:
         source = self.document.source()
         box = self._part_to_send(source)
-        self._source, self.source_name = source.node, source.name
 
         def send(pixels: bytes, sums: Sequence[int]) -> None:
-            settings, self._sums = self._settings(), sums
+            settings = self._settings()
+            self._source, self.source_name, self._sums = source.node, source.name, sums
             frame = wire.Frame("u1", (box.h, box.w, 4), pixels)
             self.session.prepare(frame, box, settings.model, settings.preset, settings.preview_px)
             self.session.notes = source.notes
             self.set_editing(True)
 
         self.session.dismiss()
-        self.reader.start(self.document.read(source.node, box), 4 * box.w * box.h, send, self.session.report)
+        self.reader.start(self.document.read(source.node, bands_of(box)), 4 * box.w * box.h, send, self.session.report)
 
     def _part_to_send(self, source: Source) -> Box:
         interest = self.document.selection()
@@ -281,13 +294,25 @@ class Edit(QtCore.QObject):
     def _session_changed(self) -> None:
         session = self.session
         self.scene.follow(session, self.show_inverted)
-        if self._drag_after and session.stage is Stage.READY:
-            self._drag_after = False
-            self._guarded_command(self._drag)
+        if session.stage is Stage.READY:
+            self._is_ready()
+        elif session.stage is Stage.EMPTY and self.reader.fraction is None:  # it failed
+            self._drag_after, self._reopened = False, None
         self.changed.emit()
 
+    def _is_ready(self) -> None:
+        """Do what was to follow the preparation or the restoration."""
+        if self._reopened is not None:  # else what the edit shows would lie over it, twice as strong at its soft edges
+            self._reopened.setVisible(False)
+            self._reopened = None
+        if self._drag_after:
+            self._drag_after = False
+            self._guarded_command(self._drag)
+
     def _reopen(self) -> None:
-        kept = self._results.reopen()
+        kept, self._reopened = self._results.reopen()
+        self._drag_after = False
+        self.reader.stop()
         self._source, self._sums = self.document.find(kept.source), ()
         self.source_name = self._source.name() if self._source is not None else ""
         self.set_editing(True)
@@ -297,7 +322,7 @@ class Edit(QtCore.QObject):
 
     @guarded
     def _saved(self, patch: Patch, file: bytes | None) -> None:
-        frames = self.session.shown.frames
+        frames, self.session.shown.frames = self.session.shown.frames, []
         if frames:
             self._file = file
             self._results.add_frames([None, *frames, patch], self._result_name())
@@ -340,6 +365,6 @@ class Edit(QtCore.QObject):
 
     def _leave_canvas(self) -> None:
         """Show the document as it is now: the result is in it."""
-        self.scene.preview = None
+        self.scene.leave(self.session.shown.patch)
         self.markers.set_visible(False)
         self.set_editing(False)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 import threading
 from pathlib import Path
-from typing import Callable, Sequence
+from typing import Callable, Iterator, Sequence
 
 from .edit_state import Patch
 from .geometry import Box
@@ -20,7 +21,7 @@ def to_image(patch: Patch) -> QtGui.QImage:
     return straight.convertToFormat(QtGui.QImage.Format.Format_ARGB32_Premultiplied)
 
 
-def write_frames(patches: Sequence[Patch | None], document: Box, folder: Path) -> list[str]:
+def write_frames(patches: Sequence[Patch | None], document: Box, folder: Path) -> Iterator[str]:
     """Write pictures of the whole document, empty outside the patches.
 
     Args:
@@ -28,10 +29,12 @@ def write_frames(patches: Sequence[Patch | None], document: Box, folder: Path) -
         document: its box.
         folder: where the files go.
 
-    Returns:
-        Paths of the files, in order.
+    Yields:
+        Path of each file that has been written, in order.
+
+    Raises:
+        OSError: it could not be.
     """
-    paths = []
     for number, patch in enumerate(patches):
         picture = QtGui.QImage(document.w, document.h, QtGui.QImage.Format.Format_ARGB32)
         picture.fill(0)
@@ -44,28 +47,55 @@ def write_frames(patches: Sequence[Patch | None], document: Box, folder: Path) -
         path = folder / f"frame{number:04d}.png"
         if not picture.save(str(path)):
             raise OSError(f"{path} could not be written")
-        paths.append(str(path))
-    return paths
+        yield str(path)
 
 
 class FrameWriter:
-    """Writes the frames on a thread: packing a large canvas as PNG takes longer than a window may wait.
+    """Writes frames on a thread: packing a large canvas as PNG takes longer than a window may wait.
 
     Args:
-        done: called on that thread with the paths, or None if the files could not be written.
+        patches, document: as for `write_frames`.
+        done: called on that thread with this writer and the paths, or None if the files could not be written.
     """
 
-    def __init__(self, done: Callable[[list | None], None]) -> None:
-        self._done = done
+    def __init__(
+        self,
+        patches: Sequence[Patch | None],
+        document: Box,
+        done: Callable[[FrameWriter, list[str] | None], None],
+    ) -> None:
+        self._patches, self._document, self._done = list(patches), document, done
+        self._folder: tempfile.TemporaryDirectory | None = None
+        self._stopped = self._finished = False
+        self._lock = threading.Lock()
+        threading.Thread(target=self._run, name="krita-drag frames", daemon=True).start()
 
-    def start(self, patches: Sequence[Patch | None], document: Box, folder: Path) -> None:
-        """Begin; returns at once."""
-        work = threading.Thread(target=self._run, args=(list(patches), document, folder), daemon=True)
-        work.start()
+    def stop(self) -> None:
+        """Write no more, and remove the files; `done` is not called after that."""
+        with self._lock:
+            self._stopped = True
+            if self._finished:
+                self._remove()
 
-    def _run(self, patches: Sequence[Patch | None], document: Box, folder: Path) -> None:
+    def _run(self) -> None:
+        paths: list[str] = []
+        failed = False
         try:
-            self._done(write_frames(patches, document, folder))
+            self._folder = tempfile.TemporaryDirectory(prefix="krita-drag-")
+            for path in write_frames(self._patches, self._document, Path(self._folder.name)):
+                paths.append(path)
+                if self._stopped:
+                    break
         except OSError:
             LOGGER.exception("frames could not be written")
-            self._done(None)
+            failed = True
+        with self._lock:
+            self._finished = True
+            if self._stopped:
+                self._remove()
+            else:
+                self._done(self, None if failed else paths)
+
+    def _remove(self) -> None:
+        if self._folder is not None:
+            self._folder.cleanup()

@@ -20,9 +20,7 @@ class Places:
         doubtful: whether a handle may be elsewhere, as it was hard to follow; one for each.
     """
 
-    def __init__(
-        self, pairs: Sequence[Pair] = (), places: Sequence[Point] = (), doubtful: Sequence[bool] = ()
-    ) -> None:
+    def __init__(self, pairs: Sequence[Pair] = (), places: Sequence[Point] = (), doubtful: Sequence[bool] = ()) -> None:
         self._found = {pair.key: (pair.handle, place, gone) for pair, place, gone in zip(pairs, places, doubtful)}
 
     def of(self, pair: Pair) -> Point | None:

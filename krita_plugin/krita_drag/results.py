@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import tempfile
 import zlib
-from pathlib import Path
 from typing import Any, NamedTuple, Sequence
 
 from .document import KritaDocument, bands_of
 from .edit_state import Patch
 from .geometry import Box
-from .guard import LOGGER, guarded
+from .guard import guarded
 from .pictures import FrameWriter
 from .qt import QtCore, Signal
 from .translate import tr
@@ -71,12 +69,12 @@ class Results(QtCore.QObject):
     """
 
     frames_done = Signal(object, object)
-    _written = Signal(object)
+    _written = Signal(object, object)
 
     def __init__(self, document: KritaDocument) -> None:
         super().__init__()
         self._document = document
-        self._folder: tempfile.TemporaryDirectory | None = None
+        self._writer: FrameWriter | None = None
         self._name = ""
         self._written.connect(self._frames_written)
 
@@ -109,27 +107,33 @@ class Results(QtCore.QObject):
             sums: checksums of the bands of that.
             box: where it matters.
         """
-        return any(
-            zlib.crc32(b"".join(self._document.read(source, band))) != total
-            for band, total in zip(bands_of(read) if source is not None and sums else (), sums)
-            if not band.intersect(box).empty
-        )
+        near = [(band, total) for band, total in zip(bands_of(read), sums) if not band.intersect(box).empty]
+        if source is None or not near:
+            return False
+        pixels = self._document.read(source, [band for band, _ in near])
+        return any(zlib.crc32(now) != total for now, (_, total) in zip(pixels, near))
 
     def add_frames(self, patches: Sequence[Patch | None], name: str) -> None:
         """Put the way there on the timeline; returns at once, `frames_done` tells the end."""
+        self.stop()
         self._name = name
-        try:
-            self._folder = tempfile.TemporaryDirectory(prefix="krita-drag-")
-        except OSError:
-            LOGGER.exception("no folder for frames")
-            self._frames_written(None)
-            return
-        FrameWriter(self._written.emit).start(patches, self._document.frame, Path(self._folder.name))
+        self._writer = FrameWriter(patches, self._document.frame, self._written.emit)
 
-    def reopen(self) -> Kept:
-        """Return what was kept of the active layer's edit, or else of the last one, and hide that result.
+    @property
+    def is_writing(self) -> bool:
+        """Whether frames are on their way to the timeline."""
+        return self._writer is not None
 
-        Else the picture that the edit shows would lie over it, twice as strong at its soft edges.
+    def stop(self) -> None:
+        """Give up the frames that are being written."""
+        if self._writer is not None:
+            self._writer.stop()
+            self._writer = None
+
+    def reopen(self) -> tuple[Kept, Any | None]:
+        """Return what was kept of the active layer's edit, or else of the last one, and that result's node.
+
+        None for the node if it is gone, or is the source.
 
         Raises:
             NoLayer: nothing was kept.
@@ -140,12 +144,13 @@ class Results(QtCore.QObject):
             raise NoLayer("This document has no edit to reopen.", "Select a layer that was made with Apply.")
         result, data = found
         kept = Kept.from_bytes(data)
-        if result is not None and result.uniqueId().toString() != kept.source:
-            result.setVisible(False)
-        return kept
+        is_source = result is not None and result.uniqueId().toString() == kept.source
+        return kept, None if is_source else result
 
     @guarded
-    def _frames_written(self, paths: list[str] | None) -> None:
+    def _frames_written(self, writer: FrameWriter, paths: list[str] | None) -> None:
+        if writer is not self._writer:
+            return  # it was given up when this was under way
         failure: KritaDragError | None = None
         layer = None
         try:
@@ -155,7 +160,5 @@ class Results(QtCore.QObject):
         except KritaDragError as reason:
             failure = reason
         finally:
-            if self._folder is not None:
-                self._folder.cleanup()
-                self._folder = None
+            self.stop()
         self.frames_done.emit(layer, failure)

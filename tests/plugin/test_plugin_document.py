@@ -6,7 +6,7 @@ from typing import Any
 
 import fake_krita
 import pytest
-from krita_drag.document import KritaDocument
+from krita_drag.document import KritaDocument, bands_of
 from krita_drag.geometry import Box
 from krita_drag.wire.errors import DocumentError, LayerChanged, NoLayer, SelectionTooSmall, UnsupportedColor
 
@@ -68,7 +68,7 @@ def test_a_layer_outside_the_canvas_or_none_at_all(subject: KritaDocument, docum
 def test_reading_in_bands_gives_the_pixels(subject: KritaDocument, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("krita_drag.document.BAND_PX", 100)
     source, box = subject.source(), Box(5, 7, 20, 30)
-    bands = list(subject.read(source.node, box))
+    bands = list(subject.read(source.node, bands_of(box)))
     assert len(bands) == 6
     assert b"".join(bands) == bytes(source.node.pixelData(5, 7, 20, 30))
 
@@ -94,7 +94,7 @@ def test_other_colours_are_converted_both_ways_without_undo_steps(krita: Any, sp
     assert document.steps == ["Add Layer"]
     assert result.space == space
     assert bytes(result.pixelData(1, 2, 8, 6)) != pixels(box)
-    assert b"".join(subject.read(result, box)) == pixels(box)
+    assert b"".join(subject.read(result, [box])) == pixels(box)
     assert document.steps == ["Add Layer"]
     document.active = result
     assert subject.source().notes
@@ -105,7 +105,7 @@ def test_colours_that_krita_cannot_convert(krita: Any, space: tuple[str, str, st
     document = fake_krita.Document(space=space)
     layer = document.add(fake_krita.Node(document, "Photo", "paintlayer"))
     with pytest.raises(UnsupportedColor) as failure:
-        list(KritaDocument(document).read(layer, Box(0, 0, 2, 2)))
+        list(KritaDocument(document).read(layer, [Box(0, 0, 2, 2)]))
     assert "Convert" in failure.value.hint
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import tempfile
+import threading
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,10 @@ from xml.etree import ElementTree
 import fake_krita
 import pytest
 from fake_engine import FakeEngine
+from krita_drag import pictures
 from krita_drag.desk import Desk
+from krita_drag.docker_view import describe
+from krita_drag.document import KritaDocument, bands_of
 from krita_drag.edit import FRAMES, SEND_LIMIT_PX, Edit
 from krita_drag.edit_state import Stage
 from krita_drag.geometry import Box, Point
@@ -20,7 +25,9 @@ from krita_drag.link import EngineLink
 from krita_drag.link_status import LinkState
 from krita_drag.masked_layer import write_file
 from krita_drag.pairs import Pair
+from krita_drag.results import Results
 from krita_drag.wire import messages as wire
+from krita_drag.wire.vocabulary import MAX_POINTS
 
 PULL = Pair(1, Point(5, 5), Point(9, 8))
 
@@ -108,18 +115,82 @@ def test_a_layer_painted_on_meanwhile_is_told(dragged: Edit, document: Any, sett
     assert "painted on" in dragged.session.notes[-1] and dragged.session.problem is None
 
 
-def test_an_edit_is_reopened_from_its_result(dragged: Edit, document: Any, engine: FakeEngine, settle: Any) -> None:
+def test_looking_for_paint_converts_all_at_once(krita: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hidden document takes Krita a fifth of a second, and a large canvas has dozens of bands."""
+    monkeypatch.setattr("krita_drag.document.BAND_PX", 100)
+    document = fake_krita.Document(space=("RGBA", "U16", "sRGB-elle-V2-g10.icc"))
+    layer = document.add(fake_krita.Node(document, "Photo", "paintlayer"))
+    results, box = Results(KritaDocument(document)), Box(0, 0, 40, 30)
+    sums = [zlib.crc32(band) for band in KritaDocument(document).read(layer, bands_of(box))]
+    made: list[str] = []
+    create = krita.createDocument
+    monkeypatch.setattr(krita, "createDocument", lambda *of: (made.append(of[2]), create(*of))[1])
+    assert len(sums) > 2 and not results.painted_on(layer, box, sums, box)
+    assert len(made) == 1
+    assert results.painted_on(layer, box, [*sums[:-1], 0], box)
+
+
+def test_a_point_too_many_is_refused(prepared: Edit, desk: Desk) -> None:
+    desk.choose("live", True)
+    prepared.editor.replace(Pair(key, Point(key / 2, 1), Point(key / 2, 9)) for key in range(MAX_POINTS))
+    prepared.editor.press(Point(60, 40), 1.0)
+    prepared.gesture_pressed()
+    assert prepared.session.stage is Stage.READY and "no more" in prepared.session.problem.message
+
+
+def test_an_edit_is_reopened_from_its_result(
+    dragged: Edit, document: Any, engine: FakeEngine, desk: Desk, settle: Any
+) -> None:
     dragged.apply()
     settle(lambda: len(names(document)) == 3)
-    again = Edit(document, dragged.session._send, dragged._settings)
+    again = desk._edits["again"] = Edit(document, desk.link.send, lambda: desk.settings)
     document.active = document.root.childNodes()[1]
     again.reopen()
     settle(lambda: len(engine.asked(wire.Restore)) == 1)
     assert bytes(engine.asked(wire.Restore)[0].session.data) == b"file"
     assert again.session.box == Box(0, 0, 64, 48) and again.session.model == "faces"
     assert again.editor.pairs[0].target == pytest.approx(PULL.target)
-    assert not document.root.childNodes()[1].visible()
-    again.close()
+    settle(lambda: not document.root.childNodes()[1].visible())
+
+
+def test_a_result_that_cannot_be_reopened_stays_to_be_seen(
+    dragged: Edit, document: Any, engine: FakeEngine, settle: Any
+) -> None:
+    dragged.apply()
+    settle(lambda: len(names(document)) == 3)
+    document.active = result = document.root.childNodes()[1]
+    engine.failures[wire.Restore] = wire.Error(code="bad-session", message="It is damaged.")
+    dragged.reopen()
+    settle(lambda: dragged.session.problem is not None)
+    assert result.visible()
+
+
+def test_reopening_ends_what_was_to_be_prepared(
+    dragged: Edit, document: Any, engine: FakeEngine, desk: Desk, settle: Any
+) -> None:
+    dragged.apply()
+    settle(lambda: len(names(document)) == 3)
+    document.active = document.root.childNodes()[0]
+    again = desk._edits["again"] = Edit(document, desk.link.send, lambda: desk.settings)
+    again.drag()
+    document.active = document.root.childNodes()[1]
+    opened, drags = len(engine.asked(wire.Open)), len(engine.asked(wire.Drag))
+    again.reopen()
+    settle(lambda: again.session.stage is Stage.READY)
+    for _ in range(20):
+        settle()
+    assert (len(engine.asked(wire.Open)), len(engine.asked(wire.Drag))) == (opened, drags)
+
+
+def test_a_preparation_that_was_stopped_leaves_the_edit_on_its_layer(dragged: Edit, document: Any, settle: Any) -> None:
+    other = document.add(fake_krita.Node(document, "Other", "paintlayer"))
+    other.setPixelData(bytes(range(256)) * 48, 0, 0, 64, 48)
+    document.active = other
+    dragged.prepare()
+    dragged.stop()
+    dragged.apply()
+    settle(lambda: len(names(document)) == 4)
+    assert names(document)[:2] == ["Photo", "[Drag] faces 1 point"] and dragged.source_name == "Photo"
 
 
 def test_there_may_be_nothing_to_reopen(edit: Edit) -> None:
@@ -264,12 +335,17 @@ def test_undo_in_krita_is_followed(prepared: Edit, document: Any, settle: Any) -
     settle(lambda: prepared.editor.pairs == ())
 
 
-def test_the_models_picture_can_be_compared(dragged: Edit) -> None:
+def test_the_models_picture_can_be_compared(dragged: Edit, settle: Any) -> None:
     dragged.session.shown.inverted = dragged.session.shown.patch._replace(box=Box(0, 0, 64, 48))
     dragged.set_show_inverted(True)
     assert dragged.scene.preview[1] == Box(0, 0, 64, 48)
     dragged.set_show_inverted(False)
     assert dragged.scene.preview[1] == Box(2, 3, 8, 6)
+    dragged.apply()
+    settle(lambda: not dragged.editing)
+    dragged.set_show_inverted(True)
+    dragged.set_show_inverted(False)
+    assert dragged.scene.preview is None, "the document has it"
 
 
 def test_the_way_there_as_animation(prepared: Edit, desk: Desk, engine: FakeEngine, document: Any, settle: Any) -> None:
@@ -284,6 +360,56 @@ def test_the_way_there_as_animation(prepared: Edit, desk: Desk, engine: FakeEngi
     assert document.annotationTypes(), "it cannot be reopened"
     assert document.activeNode().name() == "[Drag] faces 1 point"
     assert document.steps[-1] == "Import animation"
+
+
+@pytest.fixture
+def writing(
+    dragged: Edit, desk: Desk, settle: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[threading.Event]:
+    """An edit whose frames are being written until this is set."""
+    go_on, write = threading.Event(), pictures.write_frames
+
+    def slow(*arguments: Any) -> Iterator[str]:
+        for path in write(*arguments):
+            yield path
+            assert go_on.wait(20)
+
+    monkeypatch.setattr(pictures, "write_frames", slow)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    desk.choose("animation", True)
+    dragged.apply()
+    settle(lambda: dragged.is_writing)
+    yield go_on
+    go_on.set()
+
+
+def test_frames_are_written_one_animation_at_a_time(
+    writing: threading.Event, dragged: Edit, desk: Desk, document: Any, settle: Any
+) -> None:
+    view = describe(desk.link_status, dragged.session, dragged.editor.pairs, writing=dragged.is_writing)
+    assert (view.progress_text, view.can_apply, view.drag_stops) == ("Writing the frames", False, True)
+    dragged.apply()
+    assert dragged.session.stage is Stage.READY and not dragged.session.shown.frames
+    writing.set()
+    settle(lambda: not dragged.editing)
+    assert len(document.imported) == 1 and not dragged.is_writing
+
+
+@pytest.mark.parametrize("end", ["stop", "close the document"])
+def test_frames_that_are_not_wanted_any_more(
+    writing: threading.Event, dragged: Edit, desk: Desk, krita: Any, document: Any, settle: Any, end: str
+) -> None:
+    if end == "stop":
+        assert dragged.is_stoppable
+        dragged.stop()
+    else:
+        krita.open_documents.remove(document)
+        desk.forget_closed()
+    writing.set()
+    while any(thread.name == "krita-drag frames" for thread in threading.enumerate()):
+        settle()
+    assert not document.imported and not dragged.is_writing
+    assert not list(Path(tempfile.gettempdir()).glob("krita-drag-*"))
 
 
 def test_the_edge_as_a_mask_of_its_own(dragged: Edit, desk: Desk, document: Any, settle: Any) -> None:
