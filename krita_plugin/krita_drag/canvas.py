@@ -98,6 +98,8 @@ class CanvasOverlay(QtWidgets.QWidget):
     def _follow_canvas(self) -> None:
         if not self.isVisible():
             return
+        if self._editing:
+            self._listen()
         transform = self._widgets.transform()
         if transform != self._shown:
             self._shown = transform
@@ -133,10 +135,13 @@ class CanvasOverlay(QtWidgets.QWidget):
 
     @guarded
     def enterEvent(self, event: Any) -> None:  # noqa: N802 Qt's name
-        """Become the first filter again: Krita puts its own in front when views are switched."""
-        self._listen()
+        """Take the keys: else Del clears the layer while the focus is still on a button of the docker."""
+        if self._editing:
+            self._listen()
+            self._widgets.canvas.setFocus(Qt.FocusReason.MouseFocusReason)
 
     def _listen(self) -> None:
+        """Become the first filter again: Krita puts its own in front when views are switched or one pans."""
         self._widgets.canvas.removeEventFilter(self)
         self._widgets.canvas.installEventFilter(self)
 

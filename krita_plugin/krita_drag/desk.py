@@ -18,7 +18,7 @@ from .settings import Settings, is_valid
 from .wire import messages as wire
 from .wire.errors import KritaDragError
 
-GROUP, KEY = "krita_drag", "settings"
+GROUP, KEY, SEEN = "krita_drag", "settings", "seen"
 MANUAL = Path(__file__).parent / "manual.html"
 
 
@@ -64,6 +64,13 @@ class Desk(QtCore.QObject):
         if not self._awake:
             self._awake = True
             self.link.open(self.settings.remote_address)
+
+    def is_first_sight(self) -> bool:
+        """Whether no docker has been seen yet, in this Krita or earlier; from now on it has."""
+        seen = bool(self._krita.readSetting(GROUP, SEEN, ""))
+        if not seen:
+            self._krita.writeSetting(GROUP, SEEN, "yes")
+        return not seen
 
     def choose(self, key: str, value: Any) -> None:
         """Change one setting and keep it; wrong values are ignored."""

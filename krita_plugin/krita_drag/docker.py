@@ -14,16 +14,17 @@ from .edit import Edit
 from .guard import guarded
 from .panels.advanced import AdvancedPanel
 from .panels.engine import EnginePanel, SourcePanel
-from .panels.parts import Foot, column, scrolling
-from .panels.points import DragPanel, PairList, PointsPanel
-from .panels.result import MessagePanel, ResultPanel
-from .qt import QtCore, QtWidgets, is_alive
+from .panels.parts import Foot, KeyCatcher, column, scrolling
+from .panels.points import HowPanel, PairList, PointsPanel
+from .panels.result import ActionPanel, MessagePanel, StatesPanel
+from .qt import Qt, QtCore, QtWidgets, is_alive
 from .translate import tr
 
 REFRESH_MS = 50  # what changes in between is shown together
 SETTLE_MS = (0, 200, 600)  # Krita builds the widgets of a new view some time after it says so
-MESSAGE_EM = 4  # of the message, which scrolls if it is longer and there is no room
-LOWEST_EM = 12  # height below which the docker would be overlooked in Krita's column
+MESSAGE_EM = 3  # of the message, which scrolls if it is longer and there is no room
+SCROLLED_EM = 5  # of what scrolls, at least: below it the docker would be overlooked in Krita's column
+FIRST_EM = 40  # height that is asked for once; Krita gives a new docker what the others leave
 WATCH_MS = 1000  # for what Krita has no signal for: the active layer and the selection
 
 
@@ -53,27 +54,28 @@ class DragDocker(DockWidget):
 
     def _build(self) -> QtWidgets.QWidget:
         body = QtWidgets.QWidget()
+        em = body.fontMetrics().height()
+        pad = round(0.4 * em)
         layout = column(body, spacing_em=0.6)
-        pad = round(0.4 * body.fontMetrics().height())
         layout.setContentsMargins(pad, pad, pad, pad)
         self._engine, self._source, self._points = EnginePanel(), SourcePanel(), PointsPanel()
-        self._drag, self._result, self._list = DragPanel(), ResultPanel(), PairList()
-        self._advanced, self._message = AdvancedPanel(), MessagePanel()
-        panels = (self._engine, self._source, self._points, self._drag, self._result, self._list, self._advanced)
+        self._how, self._states, self._list = HowPanel(), StatesPanel(), PairList()
+        self._advanced, self._message, self._actions = AdvancedPanel(), MessagePanel(), ActionPanel()
+        panels = (self._engine, self._source, self._points, self._how, self._states, self._list, self._advanced)
         for panel in panels:
             layout.addWidget(panel)
         layout.addStretch(1)
-        self._connect()
-        em = body.fontMetrics().height()
         scroll = scrolling(body)
-        scroll.setMinimumHeight(round((LOWEST_EM - MESSAGE_EM) * em))
+        scroll.setMinimumHeight(round(SCROLLED_EM * em))
         self._foot = Foot(self._message, round(MESSAGE_EM * em))
-        both = QtWidgets.QWidget()  # what comes and goes is at the foot: no button may move away under the pointer
-        both.setMinimumHeight(round(LOWEST_EM * em))
-        halves = column(both, spacing_em=0)
-        halves.addWidget(scroll, 1)
-        halves.addWidget(self._foot)
-        return both
+        self._all = KeyCatcher(lambda: self._edit is not None and self._edit.editing)
+        parts = column(self._all, spacing_em=0)
+        parts.addWidget(scroll, 1)
+        parts.addWidget(self._foot)  # comes and goes, but no button moves away under the pointer
+        parts.addWidget(self._actions)
+        self._actions.setContentsMargins(pad, pad, pad, pad)
+        self._connect()
+        return self._all
 
     def _connect(self) -> None:
         desk = self._desk
@@ -83,12 +85,13 @@ class DragDocker(DockWidget):
         self._source.inverted_wanted.connect(self._to_edit(Edit.set_show_inverted))
         self._points.editing_wanted.connect(self._to_edit(Edit.set_editing))
         self._points.clear_wanted.connect(self._to_edit(Edit.clear_markers))
-        self._drag.drag_wanted.connect(self._to_edit(Edit.drag))
-        self._drag.stop_wanted.connect(self._to_edit(Edit.stop))
-        self._drag.live_chosen.connect(guarded(lambda on: desk.choose("live", on)))
-        self._drag.stay_close_chosen.connect(guarded(lambda value: desk.choose("stay_close", value)))
-        self._result.state_chosen.connect(self._to_edit(lambda edit, state: edit.session.go_to(state)))
-        self._result.apply_wanted.connect(self._to_edit(Edit.apply))
+        self._how.live_chosen.connect(guarded(lambda on: desk.choose("live", on)))
+        self._how.stay_close_chosen.connect(guarded(lambda value: desk.choose("stay_close", value)))
+        self._states.state_chosen.connect(self._to_edit(Edit.go_to))
+        self._actions.drag_wanted.connect(self._to_edit(Edit.drag))
+        self._actions.stop_wanted.connect(self._to_edit(Edit.stop))
+        self._actions.apply_wanted.connect(self._to_edit(Edit.apply))
+        self._all.pressed.connect(guarded(self._key_pressed))
         self._message.dismissed.connect(self._to_edit(lambda edit: edit.session.dismiss()))
         self._message.dismissed.connect(guarded(desk.dismiss))
         self._advanced.chosen.connect(guarded(desk.choose))
@@ -124,6 +127,15 @@ class DragDocker(DockWidget):
         super().showEvent(event)
         self._watch.start()
         self._desk.wake()
+        if self._desk.is_first_sight():
+            QtCore.QTimer.singleShot(SETTLE_MS[-1], self._ask_for_room)
+
+    @guarded
+    def _ask_for_room(self) -> None:
+        """Grow at the expense of the dockers above; whoever sizes it otherwise later is left in peace."""
+        window = self.parent()
+        if isinstance(window, QtWidgets.QMainWindow) and not self.isFloating():
+            window.resizeDocks([self], [round(FIRST_EM * self.fontMetrics().height())], Qt.Orientation.Vertical)
 
     @guarded
     def hideEvent(self, event: Any) -> None:  # noqa: N802 Qt's name
@@ -174,8 +186,8 @@ class DragDocker(DockWidget):
         overlay.leave_wanted.connect(edit.leave)
 
     def _overlay_wanted(self) -> bool:
-        edit = self._edit
-        return edit is not None and (edit.editing or edit.scene.preview is not None)
+        """Whether there is something to do or to compare; a brush must not paint below a picture that hides it."""
+        return self._edit is not None and (self._edit.editing or self._edit.show_inverted)
 
     def _later(self) -> None:
         if not self._refresh.isActive():
@@ -198,8 +210,9 @@ class DragDocker(DockWidget):
         self._source.show_view(view, desk.models, desk.settings.model, edit is not None and edit.show_inverted)
         self._points.show_view(view, edit is not None and edit.editing)
         self._list.show_view(view)
-        self._drag.show_view(view, desk.settings)
-        self._result.show_view(view)
+        self._how.show_settings(desk.settings)
+        self._states.show_view(view)
+        self._actions.show_view(view)
         self._message.show_view(view)
         self._foot.follow(view.message is not None)
         self._advanced.show_view(view, desk.settings)
@@ -223,12 +236,17 @@ class DragDocker(DockWidget):
             edit.editor.pairs,
             edit.reader.fraction,
             edit.is_writing,
+            edit.is_out_of_sight,
             source,
             selected,
             grip.key if grip is not None else None,
             edit.document.holds_edit(),
             self._desk.problem,
         )
+
+    def _key_pressed(self, key: int) -> None:
+        if self._edit is not None:
+            (self._edit.delete_selected if key == Qt.Key.Key_Delete else self._edit.leave)()
 
     def _copy_diagnostics(self) -> None:
         QtWidgets.QApplication.clipboard().setText(self._desk.diagnostics())

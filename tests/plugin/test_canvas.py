@@ -137,6 +137,24 @@ def test_other_buttons_the_wheel_and_space_belong_to_krita(overlay: CanvasOverla
     assert len(overlay.edit.editor.pairs) == 1
 
 
+def test_keys_are_taken_from_wherever_the_focus_was(overlay: CanvasOverlay, canvas: Canvas, settle: Any) -> None:
+    canvas.setFocusPolicy(Qt.StrongFocus)
+    window = QtWidgets.QWidget()
+    button = QtWidgets.QPushButton("Drag", window)
+    canvas.setParent(window)
+    window.show()
+    window.activateWindow()
+    button.setFocus()
+    at = QtCore.QPointF(5, 5)
+    QtWidgets.QApplication.sendEvent(overlay, QtGui.QEnterEvent(at, at, at))
+    assert window.focusWidget() is canvas
+    overlay.set_editing(False)
+    button.setFocus()
+    QtWidgets.QApplication.sendEvent(overlay, QtGui.QEnterEvent(at, at, at))
+    assert window.focusWidget() is button
+    canvas.setParent(None)
+
+
 def ring_pixels(overlay: CanvasOverlay, doubtful: bool, anchor: bool = False) -> int:
     """How many pixels the ring around the place of the only handle paints."""
     handle = Point(30, 30)

@@ -17,7 +17,8 @@ from krita_drag.docker import DragDocker
 from krita_drag.edit_state import Stage
 from krita_drag.geometry import Point
 from krita_drag.link_status import LinkState, LinkStatus
-from PyQt5 import QtCore, QtGui, QtWidgets
+from krita_drag.pairs import Pair
+from PyQt5 import QtCore, QtGui, QtTest, QtWidgets
 
 PLUGIN = Path(krita_drag.__file__).parent
 
@@ -116,6 +117,40 @@ def test_a_docker_without_a_document_takes_clicks_without_a_word(docker: DragDoc
         button.setEnabled(True)
         if button.text() != "Install…":
             button.click()
+
+
+@pytest.mark.parametrize("key", [QtCore.Qt.Key_Delete, QtCore.Qt.Key_Escape])
+def test_keys_on_a_button_are_the_points_while_they_are_placed(docker: DragDocker, key: int) -> None:
+    """Krita would clear the layer: the focus is on the button that was pressed last."""
+    button = buttons(docker)["Place points"]
+    asked = QtGui.QKeyEvent(QtCore.QEvent.ShortcutOverride, key, QtCore.Qt.NoModifier)
+    asked.ignore()
+    QtWidgets.QApplication.sendEvent(button, asked)
+    assert not asked.isAccepted(), "nobody places points"
+    button.click()
+    docker._edit.editor.replace([Pair(1, Point(5, 5), Point(9, 8))])
+    QtWidgets.QApplication.sendEvent(button, asked)
+    assert asked.isAccepted()
+    QtTest.QTest.keyClick(button, key)
+    assert (docker._edit.editing, len(docker._edit.editor.pairs)) == (
+        (True, 0) if key == QtCore.Qt.Key_Delete else (False, 1)
+    )
+
+
+def test_the_great_buttons_are_in_sight_however_low_the_docker_is(docker: DragDocker, settle: Any) -> None:
+    docker.setFloating(True)
+    docker.resize(300, docker.minimumSizeHint().height())
+    docker._edit.session.note("A long note. " * 20)
+    docker.show()
+    docker.refresh()
+    settle()
+    for text in ("Drag", "Apply as new layer"):
+        button = buttons(docker)[text]
+        assert button.visibleRegion().boundingRect() == button.rect()
+
+
+def test_a_docker_asks_for_room_when_it_is_first_seen(docker: DragDocker, krita: Any) -> None:
+    assert docker._desk.is_first_sight() and not docker._desk.is_first_sight()
 
 
 def test_a_message_can_be_copied(docker: DragDocker) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Callable
+
 from ..guard import guarded
-from ..qt import Qt, QtCore, QtGui, QtWidgets
+from ..qt import Qt, QtCore, QtGui, QtWidgets, Signal
 
 
 def wrapping_label(text: str = "") -> QtWidgets.QLabel:
@@ -102,6 +104,41 @@ class Foot(QtWidgets.QScrollArea):
         super().resizeEvent(event)
         if event.oldSize().width() != event.size().width():
             self.updateGeometry()
+
+
+class KeyCatcher(QtWidgets.QWidget):
+    """Takes Del and Esc that nothing inside of it wants, before Krita makes commands of them: Del clears the layer.
+
+    Args:
+        wanted: whether they are to be taken now.
+
+    Signals:
+        pressed: one of them; a value of `Qt.Key`.
+    """
+
+    pressed = Signal(int)
+
+    def __init__(self, wanted: Callable[[], bool]) -> None:
+        super().__init__()
+        self._wanted = wanted
+
+    def event(self, event: QtCore.QEvent) -> bool:
+        """Qt asks with ShortcutOverride who wants a key, and then sends it."""
+        return bool(self._take(event)) or super().event(event)
+
+    @guarded
+    def _take(self, event: QtCore.QEvent) -> bool:
+        kinds = QtCore.QEvent.Type
+        if event.type() not in (kinds.ShortcutOverride, kinds.KeyPress) or not self._wanted():
+            return False
+        assert isinstance(event, QtGui.QKeyEvent)
+        plain = event.modifiers() == Qt.KeyboardModifier.NoModifier
+        if not plain or event.key() not in (Qt.Key.Key_Delete, Qt.Key.Key_Escape):
+            return False
+        event.accept()
+        if event.type() == kinds.KeyPress:
+            self.pressed.emit(event.key())
+        return True
 
 
 class Quiet:

@@ -1,4 +1,4 @@
-"""The middle of the docker: points, the big button, live mode and how close to stay."""
+"""The middle of the docker: points, live mode and how close to stay."""
 
 from __future__ import annotations
 
@@ -65,23 +65,14 @@ def _line(one: Row) -> str:
     return tr("{number}: {distance:.0f} px to go", number=one.key, distance=one.left_px)
 
 
-class DragPanel(QtWidgets.QWidget):
-    """The big button, and what changes how a drag goes."""
+class HowPanel(QtWidgets.QWidget):
+    """What changes how a drag goes."""
 
-    drag_wanted = Signal()
-    stop_wanted = Signal()
     live_chosen = Signal(bool)
     stay_close_chosen = Signal(float)
 
     def __init__(self) -> None:
         super().__init__()
-        self._stops = False
-        self._drag = narrow(QtWidgets.QPushButton())
-        self._drag.setMinimumHeight(round(2.4 * self.fontMetrics().height()))
-        font = self._drag.font()
-        font.setBold(True)
-        self._drag.setFont(font)
-        self._drag.clicked.connect(lambda: (self.stop_wanted if self._stops else self.drag_wanted).emit())
         self._live = QtWidgets.QCheckBox(tr("Live: follow while I pull"))
         self._live.toggled.connect(self.live_chosen)
         self._close = QtWidgets.QSlider(Qt.Orientation.Horizontal)
@@ -89,15 +80,11 @@ class DragPanel(QtWidgets.QWidget):
         self._close.setToolTip(tr("Left: go wherever the points lead. Right: stay close to the picture."))
         self._close.valueChanged.connect(lambda value: self.stay_close_chosen.emit(value / 100))
         layout = column(self)
-        layout.addWidget(self._drag)
         layout.addWidget(self._live)
         layout.addLayout(row(QtWidgets.QLabel(tr("Stay close")), self._close, stretch=1))
 
-    def show_view(self, view: DockerView, settings: Settings) -> None:
-        """Copy the view."""
-        self._stops = view.drag_stops
-        self._drag.setText(view.drag_text)
-        self._drag.setEnabled(view.can_drag)
+    def show_settings(self, settings: Settings) -> None:
+        """Copy the user's choices."""
         with Quiet(self._live, self._close):
             self._live.setChecked(settings.live)
             self._close.setValue(round(100 * settings.stay_close))

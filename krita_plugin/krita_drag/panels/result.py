@@ -1,4 +1,4 @@
-"""The foot of the docker: history, Apply, and the message."""
+"""The foot of the docker: history, the two great buttons, and the message."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from ..translate import tr
 from .parts import Quiet, column, narrow, row, wrapping_label
 
 
-class ResultPanel(QtWidgets.QWidget):
-    """Goes through the states of the edit and applies one."""
+class StatesPanel(QtWidgets.QWidget):
+    """Goes through the states of the edit."""
 
     state_chosen = Signal(int)
-    apply_wanted = Signal()
 
     def __init__(self) -> None:
         super().__init__()
@@ -22,12 +21,7 @@ class ResultPanel(QtWidgets.QWidget):
         self._slider.setToolTip(tr("Every finished drag; far left is your picture."))
         self._slider.setTracking(False)
         self._slider.valueChanged.connect(self.state_chosen)
-        self._apply = narrow(QtWidgets.QPushButton(tr("Apply as new layer")))
-        self._apply.setMinimumHeight(round(1.8 * self.fontMetrics().height()))
-        self._apply.clicked.connect(self.apply_wanted)
-        layout = column(self)
-        layout.addLayout(row(self._back, self._slider, self._on, stretch=1))
-        layout.addWidget(self._apply)
+        column(self).addLayout(row(self._back, self._slider, self._on, stretch=1))
 
     def _arrow(self, text: str, step: int, tip: str) -> QtWidgets.QToolButton:
         button = QtWidgets.QToolButton()
@@ -44,6 +38,35 @@ class ResultPanel(QtWidgets.QWidget):
         self._slider.setEnabled(view.can_step and view.states > 0)
         self._back.setEnabled(view.can_step and view.state > 0)
         self._on.setEnabled(view.can_step and view.state < view.states)
+
+
+class ActionPanel(QtWidgets.QWidget):
+    """The two buttons that an edit comes to, always in sight."""
+
+    drag_wanted = Signal()
+    stop_wanted = Signal()
+    apply_wanted = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._stops = False
+        self._drag = narrow(QtWidgets.QPushButton())
+        self._drag.setMinimumHeight(round(2.2 * self.fontMetrics().height()))
+        font = self._drag.font()
+        font.setBold(True)
+        self._drag.setFont(font)
+        self._drag.clicked.connect(lambda: (self.stop_wanted if self._stops else self.drag_wanted).emit())
+        self._apply = narrow(QtWidgets.QPushButton(tr("Apply as new layer")))
+        self._apply.clicked.connect(self.apply_wanted)
+        layout = column(self)
+        layout.addWidget(self._drag)
+        layout.addWidget(self._apply)
+
+    def show_view(self, view: DockerView) -> None:
+        """Copy the view."""
+        self._stops = view.drag_stops
+        self._drag.setText(view.drag_text)
+        self._drag.setEnabled(view.can_drag)
         self._apply.setEnabled(view.can_apply)
 
 
