@@ -23,8 +23,8 @@ EDIT_ACTIONS: dict[str, tuple[str, Callable[[Edit], None]]] = {
     "krita_drag_place_points": ("Drag: place points", lambda edit: edit.set_editing(not edit.editing)),
     "krita_drag_delete_point": ("Drag: delete the selected point", Edit.delete_selected),
     "krita_drag_clear_points": ("Drag: delete all points", Edit.clear_markers),
-    "krita_drag_undo": ("Drag: undo a drag", lambda edit: edit.session.go_to(edit.session.shown.undos - 1)),
-    "krita_drag_redo": ("Drag: redo a drag", lambda edit: edit.session.go_to(edit.session.shown.undos + 1)),
+    "krita_drag_undo": ("Drag: undo a drag", lambda edit: edit.go_to(edit.session.shown.undos - 1)),
+    "krita_drag_redo": ("Drag: redo a drag", lambda edit: edit.go_to(edit.session.shown.undos + 1)),
     "krita_drag_compare": (
         "Drag: show the model's picture",
         lambda edit: edit.set_show_inverted(not edit.show_inverted),

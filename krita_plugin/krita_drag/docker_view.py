@@ -80,6 +80,7 @@ def describe(
     pairs: Iterable[Pair] = (),
     reading: float | None = None,
     writing: bool = False,
+    out_of_sight: bool = False,
     source: str = "",
     selected: bool = False,
     selected_key: int | None = None,
@@ -94,6 +95,7 @@ def describe(
         pairs: its markers.
         reading: how much of the layer has been read, 0 to 1, while that goes on.
         writing: whether the frames of a result are being written.
+        out_of_sight: whether the edit has a picture that neither canvas nor document shows.
         source: name of the layer that was prepared, or would be.
         selected: whether a selection limits what may move.
         selected_key: of the pair that was pressed last.
@@ -134,7 +136,7 @@ def describe(
         can_draw=link.usable,
         message=_of_error(problem)._replace(can_close=True)
         if problem is not None
-        else _message(link, session, moves, holds_edit),
+        else _message(link, session, moves, holds_edit, out_of_sight),
     )
 
 
@@ -217,7 +219,9 @@ def _rows(session: EditSession | None, pairs: Sequence[Pair]) -> tuple[Row, ...]
     )
 
 
-def _message(link: LinkStatus, session: EditSession | None, moves: bool, holds_edit: bool) -> Message | None:
+def _message(
+    link: LinkStatus, session: EditSession | None, moves: bool, holds_edit: bool, out_of_sight: bool
+) -> Message | None:
     """Choose the one thing to say: a failure of the edit, of the engine, a note, or what to do next."""
     if session is not None and session.problem is not None:
         return _of_error(session.problem)._replace(can_close=True)
@@ -226,7 +230,10 @@ def _message(link: LinkStatus, session: EditSession | None, moves: bool, holds_e
     if session is None:
         return Message(tr("Open a picture to start."), is_problem=False)
     if session.notes:
-        return Message(" ".join(session.notes), is_problem=False)
+        return Message(" ".join(session.notes), is_problem=False, can_close=True)
+    if out_of_sight:
+        text = tr("The drag is not on the canvas now: “Place points” shows it, “Apply as new layer” keeps it.")
+        return Message(text, is_problem=False)
     hints = {
         Stage.EMPTY: tr("This document holds an edit: “Reopen the edit of this layer”, under Advanced, continues it.")
         if holds_edit

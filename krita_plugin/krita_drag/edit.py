@@ -27,6 +27,30 @@ FRAMES = 10  # of an animation, between its first and its last
 ACTIVATION_MS = 300  # Krita makes a new layer the active one some time after it was added
 
 
+class _Result:
+    """A result in the document.
+
+    Args:
+        node: its layer.
+        patch: the state that it shows; None: of an earlier time.
+    """
+
+    def __init__(self, node: Any, patch: Patch | None = None) -> None:
+        self.node, self.patch = node, patch
+        self._shown = True
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether it is not in the document any more: Krita's undo took it out."""
+        return self.node.parentNode() is None
+
+    def show(self, on: bool) -> None:
+        """Show or hide it, unless the artist has chosen since."""
+        if on != self._shown:
+            self._shown = on
+            self.node.setVisible(on)
+
+
 class Edit(QtCore.QObject):
     """Everything about one document while it is open.
 
@@ -59,10 +83,12 @@ class Edit(QtCore.QObject):
         self.reader = BandReader(self)
         self._settings = settings
         self._source: Any | None = None
-        self._reopened: Any | None = None  # result that is hidden once its edit has been restored
+        self._follows_gesture = False  # live mode has begun to follow the one that is held
+        self._latest: _Result | None = None  # of this edit in the document
+        self._older: list[_Result] = []
         self._sums: Sequence[int] = ()  # of the bands that were read
         self._drag_after = False
-        self._file: bytes | None = None  # of the result whose frames are being written
+        self._written: tuple[Patch, bytes | None] | None = None  # what the frames that are being written end with
         self._results = Results(self.document)
         self._results.frames_done.connect(self._frames_done)
         self._watch = QtCore.QTimer(self)
@@ -78,6 +104,11 @@ class Edit(QtCore.QObject):
     def is_writing(self) -> bool:
         """Whether the frames of a result are being written."""
         return self._results.is_writing
+
+    @property
+    def is_out_of_sight(self) -> bool:
+        """Whether there is a picture that neither the canvas shows, as no points are placed, nor the document."""
+        return not self.editing and not self.show_inverted and self.scene.preview is not None
 
     def look_at_source(self) -> tuple[str, bool]:
         """Return the name of the layer that is edited or would be, and whether a selection limits the edit."""
@@ -104,7 +135,8 @@ class Edit(QtCore.QObject):
         else:
             self.cancel_gesture()
             self._watch.stop()
-        self.changed.emit()
+            self.markers.set_visible(False)  # else they would be in what is exported
+        self._session_changed()
 
     def prepare(self) -> None:
         """Read the active layer and let the model find it."""
@@ -121,6 +153,7 @@ class Edit(QtCore.QObject):
             corners: of the square that the model sees, document pixels.
         """
         self._source, self.source_name, self._sums = source, source.name(), ()
+        self._forget_results()
         self.session.adopt(sid, self.document.frame, model, corners)
         self.set_editing(True)
 
@@ -135,6 +168,11 @@ class Edit(QtCore.QObject):
         self._results.stop()
         self.session.stop()
         self.changed.emit()
+
+    def go_to(self, state: int) -> None:
+        """Show another state of the history; 0 is the picture as it was."""
+        self.set_editing(True)
+        self.session.go_to(state)
 
     def apply(self) -> None:
         """Put what is shown into the document."""
@@ -168,6 +206,7 @@ class Edit(QtCore.QObject):
         self._watch.stop()
         self.reader.stop()
         self._results.stop()
+        self._forget_results()
         self.editing = False
         self.session.close()
 
@@ -175,27 +214,33 @@ class Edit(QtCore.QObject):
 
     @guarded
     def gesture_pressed(self) -> None:
-        """A gesture began: in live mode the picture follows it."""
+        """A gesture began."""
+        self._follows_gesture = False
         if self.editor.held is None:
             self.session.report(BadPoints(f"There are {MAX_POINTS} points, and no more can be.", "Delete one first."))
+
+    @guarded
+    def gesture_moved(self) -> None:
+        """The held end is elsewhere: in live mode the picture follows it, unless it still follows another gesture."""
+        if self._follows_gesture:
+            self.session.live_move(self.editor.pairs)
         elif self._settings().live and self.session.stage is Stage.READY:
             self._guarded_command(
                 lambda: self.session.live_press(self.editor.pairs, drag_options(self._settings()), self._mask())
             )
-
-    @guarded
-    def gesture_moved(self) -> None:
-        """The held end is elsewhere."""
-        self.session.live_move(self.editor.pairs)
+            self._follows_gesture = self.session.stage is Stage.LIVE
 
     @guarded
     def gesture_released(self, changed: bool) -> None:
         """The gesture ended."""
-        if self.session.stage is Stage.LIVE:
+        if self.session.stage is Stage.LIVE and not self._follows_gesture:
+            self._drag_after = changed  # once the gesture before has come to its end
+        elif self.session.stage is Stage.LIVE:
             if frozenset(pair.key for pair in self.editor.pairs) == self.session.dragged:
                 self.session.live_release(self.editor.pairs)
             else:
                 self.session.live_cancel()  # a click that pulled nothing has left no pair
+        self._follows_gesture = False
         if changed:
             self._store_markers()
         self.changed.emit()
@@ -204,8 +249,9 @@ class Edit(QtCore.QObject):
     def cancel_gesture(self) -> bool:
         """Take a gesture back, with what the picture has followed of it; whether there was one."""
         was_held = self.editor.cancel()
-        if was_held:
+        if was_held and self._follows_gesture:
             self.session.live_cancel()
+        self._follows_gesture = False
         return was_held
 
     @guarded
@@ -224,7 +270,9 @@ class Edit(QtCore.QObject):
 
     @guarded
     def follow_markers(self) -> None:
-        """Take what undo, redo and Krita's own tools have made of the markers."""
+        """Take what undo, redo and Krita's own tools have made of markers and results."""
+        if self._latest is not None and self._latest.is_gone:
+            self._session_changed()
         pairs = self.markers.read()
         if self.editor.held is None and pairs != self.editor.pairs:
             self.editor.replace(pairs)
@@ -246,8 +294,11 @@ class Edit(QtCore.QObject):
         def send(pixels: bytes, sums: Sequence[int]) -> None:
             settings = self._settings()
             self._source, self.source_name, self._sums = source.node, source.name, sums
+            self._forget_results()
             frame = wire.Frame("u1", (box.h, box.w, 4), pixels)
-            self.session.prepare(frame, box, settings.model, settings.preset, settings.preview_px)
+            self.session.prepare(
+                frame, box, settings.model, settings.preset, settings.preview_px, self.editor.pairs, self._selected(box)
+            )
             self.session.notes = source.notes
             self.set_editing(True)
 
@@ -272,7 +323,15 @@ class Edit(QtCore.QObject):
             self._drag_after = True
         else:
             self.show_inverted = False
+            self.set_editing(True)  # else nobody would see it
             self.session.drag(self.editor.pairs, drag_options(self._settings()), self._mask())
+
+    def _selected(self, box: Box) -> bytes | None:
+        """Return the selection inside a box: which face is meant; None if nothing there is selected."""
+        try:
+            return self.document.read_selection(box) if self.document.selection() is not None else None
+        except SelectionTooSmall:
+            return None
 
     def _mask(self) -> bytes | None:
         """Return the selection inside what was sent; None if nothing is selected."""
@@ -293,25 +352,24 @@ class Edit(QtCore.QObject):
 
     def _session_changed(self) -> None:
         session = self.session
-        self.scene.follow(session, self.show_inverted)
+        self._follow_result()
+        self.scene.follow(session, self.show_inverted, self._latest.patch if self._latest is not None else None)
         if session.stage is Stage.READY:
             self._is_ready()
         elif session.stage is Stage.EMPTY and self.reader.fraction is None:  # it failed
-            self._drag_after, self._reopened = False, None
+            self._drag_after = False
         self.changed.emit()
 
     def _is_ready(self) -> None:
-        """Do what was to follow the preparation or the restoration."""
-        if self._reopened is not None:  # else what the edit shows would lie over it, twice as strong at its soft edges
-            self._reopened.setVisible(False)
-            self._reopened = None
+        """Do what was to follow."""
         if self._drag_after:
             self._drag_after = False
             self._guarded_command(self._drag)
 
     def _reopen(self) -> None:
-        kept, self._reopened = self._results.reopen()
+        kept, result = self._results.reopen()
         self._drag_after = False
+        self._latest, self._older = None if result is None else _Result(result), []
         self.reader.stop()
         self._source, self._sums = self.document.find(kept.source), ()
         self.source_name = self._source.name() if self._source is not None else ""
@@ -324,7 +382,7 @@ class Edit(QtCore.QObject):
     def _saved(self, patch: Patch, file: bytes | None) -> None:
         frames, self.session.shown.frames = self.session.shown.frames, []
         if frames:
-            self._file = file
+            self._written = patch, file
             self._results.add_frames([None, *frames, patch], self._result_name())
         else:
             self._guarded_command(lambda: self._insert(patch, file))
@@ -333,13 +391,35 @@ class Edit(QtCore.QObject):
         painted = self._results.painted_on(self._source, self.session.box, self._sums, patch.box)
         mask = self._settings().separate_mask
         result, source = self._results.add_layer(self._source, self._result_name(), patch, mask)
-        self._remember(result, source, file)
+        self._remember(result, source, patch, file)
         QtCore.QTimer.singleShot(2 * ACTIVATION_MS, guarded(lambda: self._back_to_source(source, result)))
         if painted:
             self.session.note("The layer was painted on since it was prepared; the result shows it as it was then.")
-        self._leave_canvas()
+        self.set_editing(False)
 
-    def _remember(self, result: Any, source: Any, file: bytes | None) -> None:
+    def _follow_result(self) -> None:
+        """Show the latest result only while the canvas shows no other state: one would lie over the other.
+
+        When Krita has undone it, the one before it is the latest again.
+        """
+        while self._latest is not None and self._latest.is_gone:
+            self._latest = self._older.pop() if self._older else None
+        if self._latest is not None:
+            patch, stage = self.session.shown.patch, self.session.stage
+            other = patch is None or patch is not self._latest.patch
+            begun = stage not in (Stage.EMPTY, Stage.OPENING, Stage.PREPARING, Stage.CLOSED)
+            self._latest.show(not (self.editing and begun and other))
+
+    def _forget_results(self) -> None:
+        """Leave the results to the artist."""
+        self._latest, self._older = None, []
+
+    def _remember(self, result: Any, source: Any, patch: Patch, file: bytes | None) -> None:
+        """Note what is in the document now, and keep beside it what reopens the edit."""
+        if self._latest is not None:
+            self._latest.show(False)
+            self._older.append(self._latest)
+        self._latest = _Result(result, patch)
         if file is not None:
             kept = Kept(self.session.model, source.uniqueId().toString(), self.session.box, file)
             self.document.remember(result, kept.to_bytes())
@@ -355,16 +435,11 @@ class Edit(QtCore.QObject):
         if failure is not None:
             self.session.report(failure)
             return
-        if self._source is not None:
-            self._remember(layer, self._source, self._file)
-        self._leave_canvas()
+        if self._source is not None and self._written is not None:
+            self._remember(layer, self._source, *self._written)
+        self._written = None
+        self.set_editing(False)
 
     def _result_name(self) -> str:
         count = sum(not pair.is_anchor for pair in self.editor.pairs)
         return f"[Drag] {self.session.model} {count} point{'s' if count != 1 else ''}"
-
-    def _leave_canvas(self) -> None:
-        """Show the document as it is now: the result is in it."""
-        self.scene.leave(self.session.shown.patch)
-        self.markers.set_visible(False)
-        self.set_editing(False)

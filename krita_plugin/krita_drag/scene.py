@@ -24,17 +24,19 @@ class Scene:
         self.places = Places()
         self.corners: tuple[Point, ...] = ()
         self._patch: Patch | None = None
-        self._left: Patch | None = None
 
-    def leave(self, patch: Patch | None) -> None:
-        """Show this picture no more: the document has it."""
-        self.preview, self._left = None, patch
+    def follow(self, session: EditSession, show_inverted: bool, in_document: Patch | None) -> None:
+        """Show the present state of an edit, or what the model can draw of the picture.
 
-    def follow(self, session: EditSession, show_inverted: bool) -> None:
-        """Show the present state of an edit, or what the model can draw of the picture."""
+        Args:
+            session: the edit.
+            show_inverted: whether what the model can draw is shown.
+            in_document: the state that a layer of the document shows already.
+        """
         search = session.stage is Stage.PREPARING
         patch = session.shown.inverted if show_inverted or search else session.shown.patch
+        patch = None if patch is in_document else patch
         if patch is not self._patch:
             self._patch = patch
-            self.preview = None if patch is None or patch is self._left else (to_image(patch), patch.box)
+            self.preview = None if patch is None else (to_image(patch), patch.box)
         self.places, self.corners = session.places, session.shown.corners

@@ -77,11 +77,37 @@ class EditSession:
 
     # Commands
 
-    def prepare(self, image: wire.Frame, box: Box, model: str, preset: str, preview_px: int = 512) -> None:
-        """Send a picture and let the model find it; replaces what was prepared before."""
+    def prepare(
+        self,
+        image: wire.Frame,
+        box: Box,
+        model: str,
+        preset: str,
+        preview_px: int = 512,
+        pairs: Sequence[Pair] = (),
+        selection: bytes | None = None,
+    ) -> None:
+        """Send a picture and let the model find it; replaces what was prepared before.
+
+        Args:
+            image: the picture.
+            box: where it lies in the document.
+            model: name of the model.
+            preset: how thoroughly it searches.
+            preview_px: longest side of previews; 0 for none.
+            pairs: what is going to be dragged; of several faces, one with them is meant.
+            selection: as large as the box; of several faces, one in it is meant.
+        """
         self._forget(box, model)
         opening = wire.Open(id=wire.new_id(), sid=self.sid, model=model, order=ORDER, image=image)
-        self._after_open = wire.Invert(id=wire.new_id(), sid=self.sid, preset=preset, preview_px=preview_px)
+        self._after_open = wire.Invert(
+            id=wire.new_id(),
+            sid=self.sid,
+            preset=preset,
+            preview_px=preview_px,
+            points=self._map.points(pairs),
+            selection=mask_frame(selection, box),
+        )
         self._begin(Stage.OPENING, opening)
 
     def adopt(self, sid: str, box: Box, model: str, corners: Sequence[Sequence[float]]) -> None:
@@ -199,7 +225,9 @@ class EditSession:
         self._fail(failure)
 
     def dismiss(self) -> None:
-        """Take the shown failure away."""
+        """Take the shown failure or note away."""
+        if self.problem is None:
+            self.notes = ()
         self.problem = None
         self._changed()
 

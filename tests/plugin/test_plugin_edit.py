@@ -108,6 +108,49 @@ def test_one_gesture_and_three_clicks_make_a_result(dragged: Edit, document: Any
     assert markers.visible()
 
 
+def test_of_results_only_the_latest_is_to_be_seen(dragged: Edit, document: Any, settle: Any) -> None:
+    def results() -> list[bool]:
+        return [node.visible() for node in document.root.childNodes() if node.name().startswith("[Drag]")]
+
+    dragged.apply()
+    settle(lambda: results() == [True])
+    dragged.go_to(0)
+    settle(lambda: dragged.session.stage is Stage.READY)
+    assert results() == [False], "the canvas shows the picture as it was"
+    dragged.leave()
+    assert results() == [True]
+    dragged.drag()
+    settle(lambda: dragged.session.shown.undos == 1 and dragged.session.stage is Stage.READY)
+    assert results() == [False] and dragged.scene.preview is not None
+    dragged.apply()
+    settle(lambda: len(results()) == 2 and dragged.scene.preview is None)
+    assert sorted(results()) == [False, True]
+    document.undo()
+    dragged.follow_markers()
+    assert results() == [True] and dragged.is_out_of_sight
+
+
+def test_who_leaves_the_canvas_paints_below_no_picture(dragged: Edit, desk: Desk) -> None:
+    dragged.leave()
+    assert dragged.is_out_of_sight and not dragged.markers.find().visible()
+    view = describe(desk.link_status, dragged.session, dragged.editor.pairs, out_of_sight=True)
+    assert "not on the canvas" in view.message.text and view.can_apply
+    dragged.set_editing(True)
+    assert not dragged.is_out_of_sight and dragged.markers.find().visible()
+
+
+def test_points_and_selection_say_which_face_is_meant(
+    edit: Edit, engine: FakeEngine, document: Any, settle: Any
+) -> None:
+    edit.editor.replace([PULL])
+    document.chosen = fake_krita.Selection(10, 10, 20, 20)
+    edit.prepare()
+    settle(lambda: edit.session.stage is Stage.READY)
+    sent = engine.asked(wire.Invert)[0]
+    assert sent.points == ((*PULL.handle, *PULL.target),) and sent.selection.shape == (48, 64)
+    assert 0 < sum(map(bool, bytes(sent.selection.data))) < 48 * 64
+
+
 def test_a_layer_painted_on_meanwhile_is_told(dragged: Edit, document: Any, settle: Any) -> None:
     document.root.childNodes()[0].setPixelData(b"\1\2\3\4", 3, 4, 1, 1)
     dragged.apply()
@@ -321,11 +364,30 @@ def test_a_live_gesture_taken_back_stops_following(prepared: Edit, desk: Desk, e
     desk.choose("live", True)
     prepared.editor.press(PULL.handle, 1.0)
     prepared.gesture_pressed()
+    assert prepared.session.stage is Stage.READY, "a press may be meant to select"
+    prepared.editor.move(PULL.target)
+    prepared.gesture_moved()
     assert prepared.session.stage is Stage.LIVE
     prepared.leave()
     assert prepared.editing and prepared.editor.pairs == ()
     settle(lambda: bool(engine.asked(wire.Cancel)))
     assert engine.asked(wire.Cancel)[0].re == engine.asked(wire.Live)[0].id
+
+
+def test_a_pull_while_another_is_finished_is_dragged_afterwards(
+    prepared: Edit, desk: Desk, engine: FakeEngine, settle: Any
+) -> None:
+    desk.choose("live", True)
+    engine.hold.add(wire.Live)
+    gesture(prepared, PULL.handle, PULL.target)
+    assert prepared.session.stage is Stage.LIVE
+    gesture(prepared, Point(30, 30), Point(35, 30))
+    assert {len(message.points) for message in engine.asked(wire.Live)} <= {1}
+    assert prepared.session.stage is Stage.LIVE
+    engine.hold.clear()
+    prepared.session.stop()
+    settle(lambda: prepared.session.shown.undos == 2)
+    assert len(engine.asked(wire.Drag)) == 1 and len(engine.asked(wire.Drag)[0].points) == 2
 
 
 def test_undo_in_krita_is_followed(prepared: Edit, document: Any, settle: Any) -> None:
