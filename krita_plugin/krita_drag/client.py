@@ -26,7 +26,7 @@ from .connection import Connection
 from .conversation import Conversation, State, StateChanged
 from .keys import KeyPair
 from .liveness import Liveness
-from .wire.codec import MAX_FRAME, decode, encode
+from .wire.codec import MAX_SEALED, decode, encode
 from .wire.errors import (
     ConnectionLost,
     HandshakeTimeout,
@@ -215,7 +215,7 @@ class Client:
         """Connect. No heartbeats of ZeroMQ's own and no limit of what waits for reading: docs/protocol.md says why."""
         dealer = context.socket(zmq.DEALER)
         dealer.linger, dealer.rcvhwm, dealer.sndhwm = 0, 0, 64
-        dealer.setsockopt(zmq.MAXMSGSIZE, MAX_FRAME)
+        dealer.setsockopt(zmq.MAXMSGSIZE, MAX_SEALED)
         dealer.setsockopt(zmq.RECONNECT_IVL, 100)
         dealer.setsockopt(zmq.RECONNECT_IVL_MAX, 1000)
         dealer.setsockopt(zmq.IPV6, int("[" in where.endpoint))
