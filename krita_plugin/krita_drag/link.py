@@ -13,7 +13,7 @@ from .link_status import LinkState, LinkStatus
 from .qt import QtCore, Signal
 from .vendoring import provide_zmq
 from .wire import messages as wire
-from .wire.errors import KritaDragError, NotInstalled, NotPaired, NotRunning
+from .wire.errors import ConnectionLost, KritaDragError, NotInstalled, NotPaired, NotRunning
 
 if TYPE_CHECKING:
     from .client import Client
@@ -61,6 +61,7 @@ class EngineLink(QtCore.QObject):
         self._failure: KritaDragError | None = None
         self._code = self._pairing = ""
         self._closed = False
+        self._unanswered: set[str] = set()  # requests that the present client has
         self._process_said.connect(self._process_changed)
         self._client_said.connect(self._client_changed)
         self._loaded_said.connect(self._loading_done)
@@ -117,6 +118,8 @@ class EngineLink(QtCore.QObject):
     def send(self, message: Any) -> None:
         """Hand a message to the engine; returns at once. A request is answered in any case."""
         if self._client is not None:
+            if isinstance(message, wire.Request):
+                self._unanswered.add(message.id)
             self._client.send(message)
         elif isinstance(message, wire.Request):
             missing = NotRunning("There is no connection to an engine.", "Press the button beside its state.")
@@ -168,6 +171,11 @@ class EngineLink(QtCore.QObject):
         if self._client is not None:
             self._client.close(wait_s)
             self._client = None
+        unanswered, self._unanswered = self._unanswered, set()
+        if not self._closed:
+            left = ConnectionLost("Another engine was chosen in the middle of the work.", "Prepare the picture again.")
+            for request in unanswered:
+                self._client_said.emit(self._generation, wire.Error.of(left, re=request))
 
     def _is_closed(self) -> bool:
         return self._connection is not None and self._connection.state.value == "closed"
@@ -191,6 +199,8 @@ class EngineLink(QtCore.QObject):
         self._tell()
 
     def _take(self, event: wire.Event) -> None:
+        if wire.is_terminal(event):
+            self._unanswered.discard(getattr(event, "re", ""))
         if self._pairing and getattr(event, "re", None) == self._pairing:
             self._pairing = self._code = ""
             self._failure = event.exception() if isinstance(event, wire.Error) else None

@@ -79,6 +79,29 @@ def test_an_engine_of_another_version(link: EngineLink, engines: Any, settle: An
     assert link.status.remedy is Remedy.RETRY
 
 
+def test_work_that_another_engine_does_not_know_has_an_end(
+    link: EngineLink, engines: Any, settle: Any, home: Path
+) -> None:
+    first = engines()
+    first.hold.add(wire.Drag)
+    link.open("")
+    settle(lambda: link.status.state is LinkState.READY)
+    answers: list[Any] = []
+    link.event.connect(answers.append)
+    drag = wire.Drag(wire.new_id(), wire.new_id(), points=((1, 1, 2, 2),))
+    link.send(drag)
+    settle(lambda: any(isinstance(answer, wire.Preview) for answer in answers))
+    second = FakeEngine(home / "other")
+    try:
+        link.open(second.address)
+        assert [answer.code for answer in answers if wire.is_terminal(answer)] == ["connection-lost"]
+        assert answers[-1].re == drag.id
+        settle(lambda: link.status.state is LinkState.READY)
+        assert not second.asked(wire.Drag)
+    finally:
+        second.stop()
+
+
 def test_an_address_that_is_none_is_refused_with_its_form(link: EngineLink, settle: Any) -> None:
     link.open("http://example")
     settle(lambda: link.status.state is LinkState.FAILED)
