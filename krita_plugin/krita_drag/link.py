@@ -204,6 +204,8 @@ class EngineLink(QtCore.QObject):
         if self._pairing and getattr(event, "re", None) == self._pairing:
             self._pairing = self._code = ""
             self._failure = event.exception() if isinstance(event, wire.Error) else None
+            if isinstance(event, wire.Paired) and self._address is not None:
+                self._address = self._address.split("#")[0]  # the code was good once: from now on this is its address
             self._tell()
         else:
             if isinstance(event, wire.Error) and event.code == NotPaired.code:  # let in while others pair, and no more

@@ -113,6 +113,8 @@ def test_pairing_with_a_code(link: EngineLink, engines: Any, settle: Any, tmp_pa
     link.open(engine.address + "#SESAME")
     settle(lambda: link.status.state is LinkState.READY)
     assert engine.asked(wire.Pair)[0].code == "SESAME"
+    link.open(engine.address)  # as Retry does
+    assert link.status.state is LinkState.READY, "the connection was made anew"
 
 
 def test_pairing_with_a_wrong_code(link: EngineLink, engines: Any, settle: Any) -> None:
