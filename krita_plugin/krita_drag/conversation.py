@@ -106,6 +106,7 @@ class Conversation:
         self.events: collections.deque[Any] = collections.deque()
         self._hello = Hello(app, app_version, *SPEAKS)
         self._reason_code = ""
+        self._end: KritaDragError | None = None  # when CLOSED, why
         self._epoch = ""
         self._waiting: dict[str, _Waiting] = {}
         self._finished: collections.OrderedDict[str, None] = collections.OrderedDict()
@@ -133,6 +134,8 @@ class Conversation:
             waiting = self._waiting[message.id] = _Waiting([message], before=before)
             if self.state is State.READY:
                 self._repeat(waiting, now)
+            elif self._end is not None:
+                self._finish(Error.of(self._end, re=message.id), message.id)
         elif isinstance(message, Live):
             self._continue(waiting, message)
 
@@ -155,12 +158,12 @@ class Conversation:
         self.outgoing.clear()
         self._tell(State.CONNECTING if self.state is State.CONNECTING else State.NOT_RESPONDING, reason)
 
-    def closed(self, reason: KritaDragError | None) -> None:
-        """There will be no connection any more; with a reason, that is the answer to all requests."""
+    def closed(self, reason: KritaDragError) -> None:
+        """There will be no connection any more; that is the answer to all requests, to later ones too."""
         self.outgoing.clear()
-        if reason is not None:
-            for request in list(self._waiting):
-                self._finish(Error.of(reason, re=request), request)
+        self._end = reason
+        for request in list(self._waiting):
+            self._finish(Error.of(reason, re=request), request)
         self._tell(State.CLOSED, reason)
 
     def received(self, message: Message, now: float) -> bool:

@@ -222,6 +222,9 @@ def test_an_engine_of_another_version_ends_every_request(tmp_path: Path, listene
             assert listener.wait(of(RID)).code == "version-mismatch"
             assert isinstance(listener.wait_state(State.CLOSED).reason, VersionMismatch)
             assert client.state is State.CLOSED
+            late = Undo(new_id(), SID)
+            client.send(late)
+            assert listener.wait(of(late.id)).code == "version-mismatch"
     finally:
         engine.stop()
 
