@@ -205,14 +205,32 @@ def test_actions_reach_the_edit_in_front(registered: Any, document: Any, caplog:
     edit = registered.extensions[0]._desk.edit_for(document)
     window.actions["krita_drag_place_points"].trigger()
     assert edit.editing
-    window.actions["krita_drag_compare"].trigger()
-    assert edit.show_inverted
     for action in window.actions.values():
         action.trigger()
     registered.open_windows[0].view = None
     for action in window.actions.values():
         action.trigger()
     assert not caplog.records
+
+
+def test_a_shortcut_does_nothing_while_its_button_is_off(registered: Any, document: Any) -> None:
+    window = Lent()
+    registered.extensions[0].createActions(window)
+    desk = registered.extensions[0]._desk
+    edit = desk.edit_for(document)
+    for state in (LinkState.FAILED, LinkState.CONNECTING, LinkState.READY):
+        desk.link.status = LinkStatus(state)
+        for name in ("toggle", "undo", "redo", "compare", "apply", "reopen"):
+            window.actions[f"krita_drag_{name}"].trigger()
+        assert edit.session.stage is Stage.EMPTY and edit.session.problem is None and not edit.show_inverted
+    desk.link.status = LinkStatus(LinkState.CONNECTING)
+    window.actions["krita_drag_prepare"].trigger()
+    assert edit.reader.fraction is None, "the layer is read, but there is nobody to send it to"
+    desk.link.status = LinkStatus(LinkState.READY)
+    window.actions["krita_drag_prepare"].trigger()
+    assert edit.reader.fraction is not None
+    window.actions["krita_drag_toggle"].trigger()
+    assert edit.reader.fraction is None, "the button says Stop meanwhile"
 
 
 def test_closing_a_document_ends_its_edit(docker: DragDocker, registered: Any, document: Any, settle: Any) -> None:
