@@ -4,7 +4,7 @@
        ^                  │  ^ ^                          │
        └──────stop()──────┤  │ └──ended: again after 0.25, 0.5, 1, 2, 4 s
                           │  └──start() (Retry)
-                          └──5 times within a minute──> FAILED          NOT_INSTALLED: nothing to start
+                          └──5 times in a row──> FAILED                 NOT_INSTALLED: nothing to start
 
 One thread does all of it, so that nothing here makes Krita's window wait. An engine that runs already, started by
 another Krita or in a terminal, is used and never ended; when it goes, one of our own takes its place. Our own is told
@@ -37,7 +37,6 @@ from .wire.errors import KritaDragError, NotInstalled, NotRunning
 
 DELAYS_S = (0.25, 0.5, 1.0, 2.0, 4.0)
 MOST_FAILURES = 5
-WINDOW_S = 60.0  # failures longer ago than this are forgotten
 STABLE_S = 10.0  # an engine that ran for so long is a good one: its end is the first failure again
 START_TIMEOUT_S = 90.0  # a cold disk and a busy machine included
 STOP_TIMEOUT_S = 5.0
@@ -109,7 +108,7 @@ class EngineProcess:
         self._started = 0.0
         self._ready: float | None = None
         self._log_start = 0
-        self._failures: list[float] = []
+        self._failures = 0  # in a row
         self._retry_at = 0.0
 
     def start(self) -> None:
@@ -144,7 +143,7 @@ class EngineProcess:
         while True:
             with self._lock:
                 if self._asked != answered:
-                    self._failures, self._retry_at = [], 0.0
+                    self._failures, self._retry_at = 0, 0.0
                 answered, wanted, closing = self._asked, self._wanted and not self._closing, self._closing
                 restarting, self._restarting = self._restarting, False
             if restarting or not wanted:
@@ -173,7 +172,7 @@ class EngineProcess:
         if is_held(self.folder):
             connection = read_connection(self.folder)
             return EngineStatus(Phase.RUNNING if connection else Phase.STARTING, connection, adopted=True)
-        if len(self._failures) >= MOST_FAILURES:
+        if self._failures >= MOST_FAILURES:
             return self._failed()
         if time.monotonic() < self._retry_at:
             return EngineStatus(Phase.STARTING)
@@ -222,14 +221,13 @@ class EngineProcess:
     def _count_failure(self) -> None:
         now = time.monotonic()
         ran_well = self._ready is not None and now - self._ready > STABLE_S
-        recent = [] if ran_well else [moment for moment in self._failures if now - moment < WINDOW_S]
-        self._failures = [*recent, now]
-        self._retry_at = now + self._delays_s[min(len(self._failures), len(self._delays_s)) - 1]
+        self._failures = 1 if ran_well else self._failures + 1
+        self._retry_at = now + self._delays_s[min(self._failures, len(self._delays_s)) - 1]
 
     def _failed(self) -> EngineStatus:
         tail = last_lines(self.log, self._log_start)
         said = f'; it said last: "{tail[-1]}"' if tail else ""
-        message = f"The engine stopped {len(self._failures)} times in a row{said}."
+        message = f"The engine stopped {self._failures} times in a row{said}."
         hint = f"Run `krita-drag doctor` to see what is wrong, or read {self.log}; then press Retry."
         if in_sandbox():
             with contextlib.suppress(KritaDragError):

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from krita_drag import engine_files
@@ -234,10 +235,12 @@ def test_an_engine_that_does_not_listen_to_sigterm_is_killed(
 def test_one_that_never_gets_ready_counts_as_failed(
     home: Home, engine: EngineProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("krita_drag.engine_process.START_TIMEOUT_S", 0.2)
+    clock = SimpleNamespace(monotonic=lambda: 450 * time.monotonic())  # all times shrink alike: the timeout to 0.2 s
+    monkeypatch.setattr("krita_drag.engine_process.time", clock)
     home.install("hang")
     engine.start()
     assert isinstance(home.wait_for(Phase.FAILED).error, NotRunning)
+    assert len(home.starts()) == MOST_FAILURES
 
 
 def test_a_program_that_cannot_be_run_is_a_sentence(home: Home, engine: EngineProcess) -> None:
