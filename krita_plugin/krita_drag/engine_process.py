@@ -1,10 +1,10 @@
 """The engine's process as Krita sees it: found, started, adopted, watched, stopped.
 
     STOPPED ──start()──> STARTING ──connection.json──> RUNNING
-       ^                  │  ^ ^                          │
-       └──────stop()──────┤  │ └──ended: again after 0.25, 0.5, 1, 2, 4 s
+                          │  ^ ^                          │
+                          │  │ └──ended: again after 0.25, 0.5, 1, 2, 4 s
                           │  └──start() (Retry)
-                          └──5 times in a row──> FAILED                 NOT_INSTALLED: nothing to start
+                          └──5 times in a row──> FAILED     NOT_INSTALLED: nothing to start     close(): STOPPED
 
 One thread does all of it, so that nothing here makes Krita's window wait. An engine that runs already, started by
 another Krita or in a terminal, is used and never ended; when it goes, one of our own takes its place. Our own is told
@@ -54,7 +54,7 @@ class Phase(enum.Enum):
 
 
 # How often to look. Without an engine, too: the message goes by itself when somebody installs or starts one.
-_POLL_S = {Phase.NOT_INSTALLED: 1.0, Phase.STARTING: 0.1, Phase.RUNNING: 0.25, Phase.FAILED: 1.0, Phase.STOPPED: None}
+_POLL_S = {Phase.NOT_INSTALLED: 1.0, Phase.STARTING: 0.1, Phase.RUNNING: 0.25, Phase.FAILED: 1.0}
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class EngineProcess:
         self._delays_s = tuple(delays_s)
         self._lock = threading.Condition()
         self._asked = 0  # counts the calls below, so that none is missed while the thread works
-        self._wanted = self._closing = self._restarting = False
+        self._closing = False
         self._thread: threading.Thread | None = None
         # what follows belongs to the thread
         self._child: subprocess.Popen[bytes] | None = None
@@ -113,27 +113,19 @@ class EngineProcess:
 
     def start(self) -> None:
         """Want the engine to run; after a failure: try again now. Returns at once."""
-        self._ask(wanted=True)
-
-    def restart(self) -> None:
-        """End our own engine and start it again, for instance after an update. Returns at once."""
-        self._ask(wanted=True, restarting=True)
-
-    def stop(self) -> None:
-        """Want no engine; one that somebody else started goes on. Returns at once."""
-        self._ask(wanted=False)
+        self._ask()
 
     def close(self, wait_s: float = 0.5) -> None:
-        """Stop the engine for good, and wait a little; what is not done by then goes on without us."""
-        self._ask(wanted=False, closing=True)
+        """End our own engine, and wait a little; what is not done by then goes on without us."""
+        self._ask(closing=True)
         if self._thread and self._thread is not threading.current_thread():
             self._thread.join(wait_s)
 
-    def _ask(self, wanted: bool, restarting: bool = False, closing: bool = False) -> None:
+    def _ask(self, closing: bool = False) -> None:
         with self._lock:
             self._asked += 1
-            self._wanted, self._restarting, self._closing = wanted, restarting, closing or self._closing
-            if self._thread is None and wanted and not self._closing:
+            self._closing = closing or self._closing
+            if self._thread is None and not self._closing:
                 self._thread = threading.Thread(target=self._run, name="krita-drag-engine", daemon=True)
                 self._thread.start()
             self._lock.notify_all()
@@ -144,13 +136,12 @@ class EngineProcess:
             with self._lock:
                 if self._asked != answered:
                     self._failures, self._retry_at = 0, 0.0
-                answered, wanted, closing = self._asked, self._wanted and not self._closing, self._closing
-                restarting, self._restarting = self._restarting, False
-            if restarting or not wanted:
-                self._end_child()
-            self._tell(self._look_after() if wanted else EngineStatus(Phase.STOPPED))
+                answered, closing = self._asked, self._closing
             if closing:
+                self._end_child()
+                self._tell(EngineStatus(Phase.STOPPED))
                 return
+            self._tell(self._look_after())
             with self._lock:
                 if self._asked == answered:
                     self._lock.wait(_POLL_S[self.status.phase])
