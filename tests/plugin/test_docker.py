@@ -133,6 +133,15 @@ def test_a_message_can_be_copied(docker: DragDocker) -> None:
     assert docker._edit.session.problem is None
 
 
+def test_diagnostics_hold_neither_address_nor_code_however_wrong_they_are(docker: DragDocker, settle: Any) -> None:
+    desk = docker._desk
+    desk.connect_to("drag://studio.example:70000/" + "ab" * 32 + "#SECRETCODE")
+    settle(lambda: desk.link_status.state is LinkState.FAILED)
+    told = desk.diagnostics()
+    assert "[bad-option]" in told
+    assert "studio" not in told and "SECRETCODE" not in told and "abab" not in told
+
+
 @pytest.mark.parametrize("scale", [1.0, 1.5, 2.0])
 def test_nothing_is_cut_off_in_a_narrow_column(docker: DragDocker, application: Any, settle: Any, scale: float) -> None:
     font = QtGui.QFont(application.font())
