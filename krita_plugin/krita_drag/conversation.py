@@ -111,7 +111,7 @@ class Conversation:
         self._waiting: dict[str, _Waiting] = {}
         self._finished: collections.OrderedDict[str, None] = collections.OrderedDict()
         self._sids: dict[str, int] = {}  # previews handed on and not shown yet, per session
-        self._bulk = 0
+        self._picture_bytes: dict[str, int] = {}  # largest frames sent, per session
 
     # ---- from the application
 
@@ -214,8 +214,9 @@ class Conversation:
 
     @property
     def moving_bytes(self) -> int:
-        """Size of the largest frames that may be on their way while something is unanswered."""
-        return self._bulk if self._waiting else 0
+        """Size of what may be on its way: the picture of a session that waits for an answer, or a patch as large."""
+        sids = {getattr(waiting.messages[0], "sid", "") for waiting in self._waiting.values()}
+        return max((self._picture_bytes.get(sid, 0) for sid in sids), default=0)
 
     # ---- inside
 
@@ -244,12 +245,14 @@ class Conversation:
 
     def _repeat(self, waiting: _Waiting, now: float) -> None:
         """Say a request, and all that belongs to it."""
-        size = sum(frame.nbytes for frame in waiting.messages[0].frames().values())
-        self._bulk = max(self._bulk, size)
+        first = waiting.messages[0]
+        size = sum(frame.nbytes for frame in first.frames().values())
+        if size:
+            sid = getattr(first, "sid", "")
+            self._picture_bytes[sid] = max(size, self._picture_bytes.get(sid, 0))
         waiting.repeat_at = now + waiting.repeat_s + size / SLOW_LINK
         waiting.repeat_s = min(_SLOWEST_REPEAT_S, waiting.repeat_s * 2)
         self.outgoing.extend(waiting.messages)
-        first = waiting.messages[0]
         if isinstance(first, _WITH_PREVIEWS):
             self.outgoing.append(self._credit(first.sid))
         if waiting.cancel is not None:
@@ -281,6 +284,7 @@ class Conversation:
                 self._finish(Cancelled(request, closing.sid), request)
         if not self._of_session(closing.sid):
             self._sids.pop(closing.sid, None)
+            self._picture_bytes.pop(closing.sid, None)
 
     def _of_session(self, sid: str) -> tuple[str, ...]:
         return tuple(
