@@ -88,8 +88,9 @@ class Desk(QtCore.QObject):
         self.link.open(self.settings.remote_address)
 
     def draw(self, seed: int) -> None:
-        """Have the model draw a picture of its own, and open it as a new document."""
+        """Have the model draw a picture of its own, and open it as a new document; an earlier one is called off."""
         self.problem = None
+        self._stop_drawing()
         name = self.settings.model
         self._drawing = wire.Open(id=wire.new_id(), sid=wire.new_id(), model=name, order=ORDER, seed=seed)
         self.link.send(self._drawing)
@@ -99,6 +100,13 @@ class Desk(QtCore.QObject):
         """Take the shown problem away."""
         self.problem = None
         self.changed.emit()
+
+    def _stop_drawing(self) -> None:
+        """Have the engine forget the picture that it draws: nobody would know its session any more."""
+        if self._drawing is not None:
+            self.link.send(wire.Cancel(re=self._drawing.id, sid=self._drawing.sid))
+            self.link.send(wire.Close(id=wire.new_id(), sid=self._drawing.sid))
+            self._drawing = None
 
     def _drawn(self, opening: wire.Open, event: wire.Event) -> None:
         """Take what the engine says of a picture that it draws."""
@@ -142,6 +150,7 @@ class Desk(QtCore.QObject):
         """Krita is closing: end the edits and the engine."""
         for edit in self._edits.values():
             edit.close()
+        self._stop_drawing()
         self.link.close()
 
     def vast_scrolling(self) -> float:

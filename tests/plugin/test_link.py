@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from fake_engine import FakeEngine
+from krita_drag.desk import Desk
 from krita_drag.link import EngineLink
 from krita_drag.link_status import LinkState, Remedy
 from krita_drag.wire import messages as wire
@@ -100,6 +101,28 @@ def test_work_that_another_engine_does_not_know_has_an_end(
         assert not second.asked(wire.Drag)
     finally:
         second.stop()
+
+
+def test_only_the_newest_picture_that_is_drawn_becomes_a_document(
+    link: EngineLink, engines: Any, settle: Any, krita: Any, document: Any
+) -> None:
+    engine = engines()
+    desk = Desk(krita, link)
+    desk.wake()
+    settle(lambda: link.status.state is LinkState.READY)
+    engine.hold.add(wire.Open)
+    desk.draw(1)
+    settle(lambda: len(engine.asked(wire.Open)) == 1)
+    engine.hold.clear()
+    desk.draw(2)
+    settle(lambda: krita.open_windows[0].activeView().document() is not document)
+    first, second = engine.asked(wire.Open)
+    settle(lambda: bool(engine.asked(wire.Close)))
+    assert [cancel.re for cancel in engine.asked(wire.Cancel)] == [first.id]
+    assert [close.sid for close in engine.asked(wire.Close)] == [first.sid]
+    made = krita.open_windows[0].activeView().document()
+    assert desk.edit_for(made).session.sid == second.sid
+    desk.close()
 
 
 def test_an_address_that_is_none_is_refused_with_its_form(link: EngineLink, settle: Any) -> None:
