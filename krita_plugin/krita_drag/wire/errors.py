@@ -6,8 +6,7 @@ KritaDragError
 │                      Busy
 ├─ InstallError        NoDiskSpace · NetworkBlocked · HashMismatch · PermissionDenied · WrongTorch
 ├─ ModelError          ModelNotFound · ModelCorrupt · ModelUnsupported · UnsafeFile
-├─ JobError            Cancelled · OutOfMemory · Stalled · HandleLost · InversionFailed · OutOfDomain · NoSession
-│                      WorkerCrashed
+├─ JobError            Cancelled · OutOfMemory · InversionFailed · NoSession · WorkerCrashed
 ├─ DocumentError       NoLayer · UnsupportedColor · SelectionTooSmall · LayerChanged
 └─ InputError          BadImage · BadPoints · BadMask · BadOutput · BadOption · BadSession
 
@@ -224,28 +223,10 @@ class OutOfMemory(JobError):
     code = "out-of-memory"
 
 
-class Stalled(JobError):
-    """The drag makes no progress any more."""
-
-    code = "stalled"
-
-
-class HandleLost(JobError):
-    """A handle could not be followed."""
-
-    code = "handle-lost"
-
-
 class InversionFailed(JobError):
     """No latent was found that looks like the picture."""
 
     code = "inversion-failed"
-
-
-class OutOfDomain(JobError):
-    """The picture shows something that the model does not know."""
-
-    code = "out-of-domain"
 
 
 class NoSession(JobError):
