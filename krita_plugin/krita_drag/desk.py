@@ -164,7 +164,7 @@ class Desk(QtCore.QObject):
         """Return what a report of a fault should hold; no keys, no address, no name of the user."""
         status = self.link.status
         lines = [
-            f"krita-drag plugin {wire.VERSION}, Krita {self._krita.version()}, Python {platform.python_version()}",
+            f"krita-drag, protocol {wire.VERSION}, Krita {self._krita.version()}, Python {platform.python_version()}",
             f"{platform.system()} {platform.machine()}, Qt {QtCore.qVersion()}",
             f"engine: {status.state.value}, {status.device or 'device unknown'}",
             f"model {self.settings.model}, solver {self.settings.solver}, preset {self.settings.preset}",

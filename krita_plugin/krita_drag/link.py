@@ -32,7 +32,7 @@ class EngineLink(QtCore.QObject):
 
     Args:
         home: krita-drag's data folder.
-        version: release of the plugin, told to the engine.
+        krita_version: release of the program that connects, told to the engine.
 
     Signals:
         status_changed: `status` is another one.
@@ -45,10 +45,10 @@ class EngineLink(QtCore.QObject):
     _client_said = Signal(int, object)
     _loaded_said = Signal(object)
 
-    def __init__(self, home: Path, version: str = "") -> None:
+    def __init__(self, home: Path, krita_version: str = "") -> None:
         super().__init__()
         self.status = LinkStatus(LinkState.OFF)
-        self._home, self._version = home, version
+        self._home, self._krita_version = home, krita_version[:64]
         self._process: EngineProcess | None = None
         self._client: Client | None = None
         self._generation = 0  # of the client: what an older one still says is of no interest
@@ -162,7 +162,7 @@ class EngineLink(QtCore.QObject):
             key_pair,
             lambda event: self._client_said.emit(generation, event),
             app="krita",
-            app_version=self._version,
+            app_version=self._krita_version,
         )
 
     def _disconnect(self, wait_s: float = 0.0) -> None:

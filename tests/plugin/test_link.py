@@ -18,7 +18,7 @@ from krita_drag.wire.errors import NotInstalled
 
 @pytest.fixture
 def link(application: Any, home: Path) -> Iterator[EngineLink]:
-    made = EngineLink(home, "1.0")
+    made = EngineLink(home, "5.2.9")
     yield made
     made.close()
 
@@ -41,7 +41,8 @@ def test_an_engine_that_runs_already_is_used(link: EngineLink, engines: Any, set
     link.open("")
     settle(lambda: link.status.state is LinkState.READY)
     assert link.status.device == "Fake device"
-    assert engine.asked(wire.Hello)[0].app == "krita"
+    hello = engine.asked(wire.Hello)[0]
+    assert (hello.app, hello.app_version) == ("krita", "5.2.9")
     answers = []
     link.event.connect(answers.append)
     link.send(wire.ListModels(wire.new_id()))
@@ -167,7 +168,7 @@ def test_without_a_connection_requests_are_answered_all_the_same(link: EngineLin
 
 
 def test_closing_while_parts_are_still_loaded_leaves_no_thread(home: Path, settle: Any) -> None:
-    link = EngineLink(home, "1.0")
+    link = EngineLink(home)
     before = threading.active_count()
     link.open("")
     link.close()
