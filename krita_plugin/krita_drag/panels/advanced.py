@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from ..docker_view import DockerView
 from ..qt import Qt, QtWidgets, Signal
-from ..settings import PRESETS, SOLVERS, Settings
+from ..settings import Settings
 from ..translate import tr
+from ..wire.vocabulary import PRESETS, SOLVERS
 from .parts import Quiet, column, narrow, row, set_items, wrapping_label
 
 
