@@ -30,7 +30,7 @@ from .engine_files import (
     in_sandbox,
     is_held,
     last_lines,
-    read_connection,
+    read_connection_file,
     sandbox_hint,
 )
 from .wire.errors import KritaDragError, NotInstalled, NotRunning
@@ -161,7 +161,7 @@ class EngineProcess:
             if not is_held(self.folder):  # else another Krita was faster
                 self._count_failure()
         if is_held(self.folder):
-            connection = read_connection(self.folder)
+            connection = read_connection_file(self.folder)
             return EngineStatus(Phase.RUNNING if connection else Phase.STARTING, connection, adopted=True)
         if self._failures >= MOST_FAILURES:
             return self._failed()
@@ -180,7 +180,7 @@ class EngineProcess:
         return EngineStatus(Phase.STARTING)
 
     def _watch_child(self) -> EngineStatus:
-        connection = read_connection(self.folder)
+        connection = read_connection_file(self.folder)
         if connection and self._ready is None:
             self._ready = time.monotonic()
         if connection is None and time.monotonic() - self._started > START_TIMEOUT_S:

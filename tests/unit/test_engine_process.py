@@ -16,7 +16,7 @@ from types import SimpleNamespace
 
 import pytest
 from krita_drag import engine_files
-from krita_drag.engine_files import clean_environment, is_held, last_lines, read_connection
+from krita_drag.engine_files import clean_environment, is_held, last_lines, read_connection_file
 from krita_drag.engine_process import MOST_FAILURES, EngineProcess, EngineStatus, Phase
 from krita_drag.places import installed_home
 from krita_drag.wire.errors import NotInstalled, NotRunning
@@ -202,7 +202,7 @@ def test_an_engine_that_runs_already_is_used_and_left_alone(home: Home, engine: 
     assert is_held(engine_folder)
     engine.start()
     status = home.wait_for(Phase.RUNNING)
-    assert status.adopted and status.connection == read_connection(engine_folder)
+    assert status.adopted and status.connection == read_connection_file(engine_folder)
     other.close(wait_s=20)
     while (status := home.wait_for(Phase.RUNNING)).adopted:
         pass
