@@ -71,7 +71,7 @@ class TooLarge(ProtocolError):
 
 
 class AuthFailed(ProtocolError):
-    """A key is unknown or does not own what it asks for."""
+    """Only the user who runs the engine may ask for that."""
 
     code = "auth-failed"
 
@@ -264,7 +264,7 @@ class SelectionTooSmall(DocumentError):
 
 
 class LayerChanged(DocumentError):
-    """The layer changed while the engine worked on it."""
+    """The document does not take or hold what the edit needs: a layer, its frames, its kept session."""
 
     code = "layer-changed"
 
