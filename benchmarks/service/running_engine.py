@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import zmq
-from krita_drag.engine_files import read_connection
+from krita_drag.engine_files import read_connection_file
 from krita_drag.keys import load_or_create, write_private
 from krita_drag.wire.codec import decode, encode
 from krita_drag.wire.messages import Ack, Credit, Hello, Live, Message, Open, Ping, Request, is_terminal, new_id
@@ -77,7 +77,7 @@ class Engine:
         return self
 
     def _connection(self) -> dict[str, Any] | None:
-        found = read_connection(self.folder)
+        found = read_connection_file(self.folder)
         return found if found is not None and found["pid"] == self.pid else None
 
     @property

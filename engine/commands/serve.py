@@ -8,7 +8,7 @@ import os
 import sys
 from pathlib import Path
 
-from krita_drag.engine_files import read_connection
+from krita_drag.engine_files import read_connection_file
 from krita_drag.wire.messages import Status
 
 from engine.gateway import Gateway, Settings, serve
@@ -46,7 +46,7 @@ def _say_ready(gateway: Gateway) -> None:
 
 def as_text(status: Status, folder: Path) -> str:
     """Return a status for people."""
-    connection = read_connection(folder) or {}
+    connection = read_connection_file(folder) or {}
     lines = {
         "engine": f"{status.engine_version}, process {status.pid}",
         "listens on": str(connection.get("endpoint", "")),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import zmq
 from krita_drag.keys import KeyPair
-from krita_drag.wire.codec import MAX_FRAME
+from krita_drag.wire.codec import MAX_SEALED
 from krita_drag.wire.errors import AddressInUse
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Front:
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], keys: KeyPair, address: str) -> None:
         socket = self.socket = context.socket(zmq.ROUTER)
         socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
-        socket.setsockopt(zmq.MAXMSGSIZE, MAX_FRAME)
+        socket.setsockopt(zmq.MAXMSGSIZE, MAX_SEALED)
         socket.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
         socket.setsockopt(zmq.BACKLOG, _BACKLOG)
         socket.rcvhwm, socket.sndhwm, socket.linger = 0, _WAITING_PER_CLIENT, LINGER_MS

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import zmq
-from krita_drag.engine_files import is_held, read_connection
+from krita_drag.engine_files import is_held, read_connection_file
 from krita_drag.keys import load_or_create
 from krita_drag.places import client_key_path
 from krita_drag.wire.codec import decode, encode
@@ -31,7 +31,7 @@ def ask_status(folder: Path, wait_s: float = _WAIT_S) -> Status:
         NotPaired: it does not know this user's key.
         UnsafeKeyFile, PermissionDenied, NoDiskSpace: this user's key cannot be used.
     """
-    connection = read_connection(folder)
+    connection = read_connection_file(folder)
     if connection is None or not is_held(folder):
         raise NotRunning(f"No engine runs on the folder {folder}.", "Start one with `krita-drag serve`.")
     keys = load_or_create(client_key_path())

@@ -26,7 +26,7 @@ from .connection import Connection
 from .conversation import Conversation, State, StateChanged
 from .keys import KeyPair
 from .liveness import Liveness
-from .wire.codec import MAX_FRAME, decode, encode
+from .wire.codec import MAX_SEALED, decode, encode
 from .wire.errors import (
     ConnectionLost,
     HandshakeTimeout,
@@ -126,10 +126,11 @@ class Client:
         context = zmq.Context()
         try:
             self._loop(context)
+        except VersionMismatch as error:
+            self._refuse(error)
         except Exception as error:
             _log.exception("the client stopped")
-            self._conversation.closed(KritaDragError(f"The connection to the engine failed ({error})."))
-            self._tell()
+            self._refuse(KritaDragError(f"The connection to the engine failed ({error})."))
         finally:
             self._drop()
             self._waker.close()
@@ -146,14 +147,19 @@ class Client:
             if now - looked > 2 * _TICK_MS / 1000 + 1:
                 self._liveness.heard(now)  # the computer slept, so silence means nothing
             looked = now
-            try:
-                self._work(context, now)
-            except VersionMismatch as error:
-                self._drop()
-                self._conversation.closed(error)
-                self._closing = True
+            self._work(context, now)
             self._tell()
         self._leave()
+
+    def _refuse(self, reason: KritaDragError) -> None:
+        """Answer what is asked, and what will be, with the reason why there is no connection any more."""
+        self._drop()
+        self._conversation.closed(reason)
+        self._tell()
+        while not self._closing:
+            self._poll()
+            self._take_tasks(time.monotonic())
+            self._tell()
 
     def _leave(self) -> None:
         """Say what was still to be said, if that is possible at once."""
@@ -215,7 +221,7 @@ class Client:
         """Connect. No heartbeats of ZeroMQ's own and no limit of what waits for reading: docs/protocol.md says why."""
         dealer = context.socket(zmq.DEALER)
         dealer.linger, dealer.rcvhwm, dealer.sndhwm = 0, 0, 64
-        dealer.setsockopt(zmq.MAXMSGSIZE, MAX_FRAME)
+        dealer.setsockopt(zmq.MAXMSGSIZE, MAX_SEALED)
         dealer.setsockopt(zmq.RECONNECT_IVL, 100)
         dealer.setsockopt(zmq.RECONNECT_IVL_MAX, 1000)
         dealer.setsockopt(zmq.IPV6, int("[" in where.endpoint))
@@ -299,7 +305,7 @@ class Client:
     def _tell(self) -> None:
         """Hand events on; what the application does wrong with them must not end the connection."""
         events = self._conversation.events
-        while events and not (self._closing and self._conversation.state is not State.CLOSED):
+        while events and not self._closing:
             event = events.popleft()
             try:
                 self._on_event(event)

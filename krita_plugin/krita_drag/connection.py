@@ -58,7 +58,7 @@ def parse_address(text: str) -> tuple[Connection, str]:
     found = _ADDRESS.match(text.strip())
     if found is None or not 0 < int(found["port"]) < 1 << 16:
         raise BadOption(
-            f"“{text}” is not the address of an engine.",
+            "What was given is not the address of an engine.",  # not quoted: it may hold a code, and is copied along
             f"It has the form {_FORM}, and `krita-drag pair` shows it on the engine's machine.",
         )
     key = z85.encode(bytes.fromhex(found["key"])).decode("ascii")

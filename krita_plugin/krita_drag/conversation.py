@@ -106,11 +106,12 @@ class Conversation:
         self.events: collections.deque[Any] = collections.deque()
         self._hello = Hello(app, app_version, *SPEAKS)
         self._reason_code = ""
+        self._end: KritaDragError | None = None  # when CLOSED, why
         self._epoch = ""
         self._waiting: dict[str, _Waiting] = {}
         self._finished: collections.OrderedDict[str, None] = collections.OrderedDict()
         self._sids: dict[str, int] = {}  # previews handed on and not shown yet, per session
-        self._bulk = 0
+        self._picture_bytes: dict[str, int] = {}  # largest frames sent, per session
 
     # ---- from the application
 
@@ -133,6 +134,8 @@ class Conversation:
             waiting = self._waiting[message.id] = _Waiting([message], before=before)
             if self.state is State.READY:
                 self._repeat(waiting, now)
+            elif self._end is not None:
+                self._finish(Error.of(self._end, re=message.id), message.id)
         elif isinstance(message, Live):
             self._continue(waiting, message)
 
@@ -155,12 +158,12 @@ class Conversation:
         self.outgoing.clear()
         self._tell(State.CONNECTING if self.state is State.CONNECTING else State.NOT_RESPONDING, reason)
 
-    def closed(self, reason: KritaDragError | None) -> None:
-        """There will be no connection any more; with a reason, that is the answer to all requests."""
+    def closed(self, reason: KritaDragError) -> None:
+        """There will be no connection any more; that is the answer to all requests, to later ones too."""
         self.outgoing.clear()
-        if reason is not None:
-            for request in list(self._waiting):
-                self._finish(Error.of(reason, re=request), request)
+        self._end = reason
+        for request in list(self._waiting):
+            self._finish(Error.of(reason, re=request), request)
         self._tell(State.CLOSED, reason)
 
     def received(self, message: Message, now: float) -> bool:
@@ -211,8 +214,9 @@ class Conversation:
 
     @property
     def moving_bytes(self) -> int:
-        """Size of the largest frames that may be on their way while something is unanswered."""
-        return self._bulk if self._waiting else 0
+        """Size of what may be on its way: the picture of a session that waits for an answer, or a patch as large."""
+        sids = {getattr(waiting.messages[0], "sid", "") for waiting in self._waiting.values()}
+        return max((self._picture_bytes.get(sid, 0) for sid in sids), default=0)
 
     # ---- inside
 
@@ -241,12 +245,14 @@ class Conversation:
 
     def _repeat(self, waiting: _Waiting, now: float) -> None:
         """Say a request, and all that belongs to it."""
-        size = sum(frame.nbytes for frame in waiting.messages[0].frames().values())
-        self._bulk = max(self._bulk, size)
+        first = waiting.messages[0]
+        size = sum(frame.nbytes for frame in first.frames().values())
+        if size:
+            sid = getattr(first, "sid", "")
+            self._picture_bytes[sid] = max(size, self._picture_bytes.get(sid, 0))
         waiting.repeat_at = now + waiting.repeat_s + size / SLOW_LINK
         waiting.repeat_s = min(_SLOWEST_REPEAT_S, waiting.repeat_s * 2)
         self.outgoing.extend(waiting.messages)
-        first = waiting.messages[0]
         if isinstance(first, _WITH_PREVIEWS):
             self.outgoing.append(self._credit(first.sid))
         if waiting.cancel is not None:
@@ -278,6 +284,7 @@ class Conversation:
                 self._finish(Cancelled(request, closing.sid), request)
         if not self._of_session(closing.sid):
             self._sids.pop(closing.sid, None)
+            self._picture_bytes.pop(closing.sid, None)
 
     def _of_session(self, sid: str) -> tuple[str, ...]:
         return tuple(

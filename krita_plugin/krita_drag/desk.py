@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from .docker_view import DockerView, describe
 from .document import new_document
 from .edit import Edit
 from .guard import LOGGER, guarded
@@ -95,8 +96,9 @@ class Desk(QtCore.QObject):
         self.link.open(self.settings.remote_address)
 
     def draw(self, seed: int) -> None:
-        """Have the model draw a picture of its own, and open it as a new document."""
+        """Have the model draw a picture of its own, and open it as a new document; an earlier one is called off."""
         self.problem = None
+        self._stop_drawing()
         name = self.settings.model
         self._drawing = wire.Open(id=wire.new_id(), sid=wire.new_id(), model=name, order=ORDER, seed=seed)
         self.link.send(self._drawing)
@@ -106,6 +108,13 @@ class Desk(QtCore.QObject):
         """Take the shown problem away."""
         self.problem = None
         self.changed.emit()
+
+    def _stop_drawing(self) -> None:
+        """Have the engine forget the picture that it draws: nobody would know its session any more."""
+        if self._drawing is not None:
+            self.link.send(wire.Cancel(re=self._drawing.id, sid=self._drawing.sid))
+            self.link.send(wire.Close(id=wire.new_id(), sid=self._drawing.sid))
+            self._drawing = None
 
     def _drawn(self, opening: wire.Open, event: wire.Event) -> None:
         """Take what the engine says of a picture that it draws."""
@@ -135,6 +144,27 @@ class Desk(QtCore.QObject):
         document = view.document() if view is not None else None
         return self.edit_for(document) if document is not None else None
 
+    def view_of(self, edit: Edit | None) -> DockerView:
+        """Compute what a docker shows of an edit; None: there is no document."""
+        if edit is None:
+            return describe(self.link.status, None, drawing=self._drawing is not None, problem=self.problem)
+        source, selected = edit.look_at_source()
+        grip = edit.editor.selected
+        return describe(
+            self.link.status,
+            edit.session,
+            edit.editor.pairs,
+            reading=edit.reader.fraction,
+            writing=edit.is_writing,
+            drawing=self._drawing is not None,
+            out_of_sight=edit.is_out_of_sight,
+            source=source,
+            selected=selected,
+            selected_key=grip.key if grip is not None else None,
+            holds_edit=edit.document.holds_edit(),
+            problem=self.problem,
+        )
+
     @guarded
     def forget_closed(self) -> None:
         """End the edits of documents that are not open any more."""
@@ -149,6 +179,7 @@ class Desk(QtCore.QObject):
         """Krita is closing: end the edits and the engine."""
         for edit in self._edits.values():
             edit.close()
+        self._stop_drawing()
         self.link.close()
 
     def vast_scrolling(self) -> float:
@@ -162,7 +193,7 @@ class Desk(QtCore.QObject):
         """Return what a report of a fault should hold; no keys, no address, no name of the user."""
         status = self.link.status
         lines = [
-            f"krita-drag plugin {wire.VERSION}, Krita {self._krita.version()}, Python {platform.python_version()}",
+            f"krita-drag, protocol {wire.VERSION}, Krita {self._krita.version()}, Python {platform.python_version()}",
             f"{platform.system()} {platform.machine()}, Qt {QtCore.qVersion()}",
             f"engine: {status.state.value}, {status.device or 'device unknown'}",
             f"model {self.settings.model}, solver {self.settings.solver}, preset {self.settings.preset}",

@@ -9,7 +9,7 @@ from krita import DockWidget, Krita
 from .canvas import CanvasOverlay
 from .canvas_view import front_canvas
 from .desk import Desk
-from .docker_view import DockerView, describe
+from .docker_view import DockerView
 from .edit import Edit
 from .guard import guarded
 from .panels.advanced import AdvancedPanel
@@ -225,24 +225,7 @@ class DragDocker(DockWidget):
 
     def view(self) -> DockerView:
         """Compute what to show."""
-        edit = self._edit
-        if edit is None:
-            return describe(self._desk.link_status, None, problem=self._desk.problem)
-        source, selected = edit.look_at_source()
-        grip = edit.editor.selected
-        return describe(
-            self._desk.link_status,
-            edit.session,
-            edit.editor.pairs,
-            edit.reader.fraction,
-            edit.is_writing,
-            edit.is_out_of_sight,
-            source,
-            selected,
-            grip.key if grip is not None else None,
-            edit.document.holds_edit(),
-            self._desk.problem,
-        )
+        return self._desk.view_of(self._edit)
 
     def _key_pressed(self, key: int) -> None:
         if self._edit is not None:

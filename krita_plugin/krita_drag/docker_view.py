@@ -80,6 +80,7 @@ def describe(
     pairs: Iterable[Pair] = (),
     reading: float | None = None,
     writing: bool = False,
+    drawing: bool = False,
     out_of_sight: bool = False,
     source: str = "",
     selected: bool = False,
@@ -95,6 +96,7 @@ def describe(
         pairs: its markers.
         reading: how much of the layer has been read, 0 to 1, while that goes on.
         writing: whether the frames of a result are being written.
+        drawing: whether the model draws a picture of its own, for a new document.
         out_of_sight: whether the edit has a picture that neither canvas nor document shows.
         source: name of the layer that was prepared, or would be.
         selected: whether a selection limits what may move.
@@ -108,7 +110,7 @@ def describe(
     idle = session is not None and stage not in BUSY and not aside and stage is not Stage.CLOSED
     ready = idle and stage is Stage.READY
     pairs = tuple(pairs)
-    progress, progress_text = _progress(stage, session, reading, writing)
+    progress, progress_text = _progress(stage, session, reading, writing, drawing)
     shown = session.shown if session is not None else None
     moves = any(not pair.is_anchor for pair in pairs)
     rows = _rows(session, pairs)
@@ -176,14 +178,14 @@ PHASES = {
 
 
 def _progress(
-    stage: Stage, session: EditSession | None, reading: float | None, writing: bool
+    stage: Stage, session: EditSession | None, reading: float | None, writing: bool, drawing: bool
 ) -> tuple[float | None, str]:
     if reading is not None:
         return reading, tr("Reading the layer")
     if writing:
         return -1.0, tr("Writing the frames")
     if session is None or stage not in BUSY:
-        return None, ""
+        return (-1.0, tr("Drawing a new picture")) if drawing else (None, "")
     names = {
         Stage.OPENING: tr("Sending the picture"),
         Stage.APPLYING: tr("Making the result"),

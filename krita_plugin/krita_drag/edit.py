@@ -88,6 +88,7 @@ class Edit(QtCore.QObject):
         self._older: list[_Result] = []
         self._sums: Sequence[int] = ()  # of the bands that were read
         self._drag_after = False
+        self._was_warned = False  # that preparing again drops what was dragged
         self._written: tuple[Patch, bytes | None] | None = None  # what the frames that are being written end with
         self._results = Results(self.document)
         self._results.frames_done.connect(self._frames_done)
@@ -139,8 +140,13 @@ class Edit(QtCore.QObject):
         self._session_changed()
 
     def prepare(self) -> None:
-        """Read the active layer and let the model find it."""
+        """Read the active layer and let the model find it; asks before that drops a drag that was not applied."""
         self._drag_after = False
+        applied = self._latest is not None and self._latest.patch is self.session.shown.patch
+        if self.session.shown.patch is not None and not applied and not self._was_warned:
+            self._was_warned = True
+            self.session.note("This gives up what was dragged and not applied. Press again if that is meant.")
+            return
         self._guarded_command(self._prepare)
 
     def adopt(self, sid: str, model: str, source: Any, corners: Sequence[Sequence[float]]) -> None:
@@ -159,6 +165,7 @@ class Edit(QtCore.QObject):
 
     def drag(self) -> None:
         """Drag; a picture that is not prepared yet is prepared first."""
+        self._was_warned = False
         self._guarded_command(self._drag)
 
     def stop(self) -> None:
@@ -294,6 +301,7 @@ class Edit(QtCore.QObject):
         def send(pixels: bytes, sums: Sequence[int]) -> None:
             settings = self._settings()
             self._source, self.source_name, self._sums = source.node, source.name, sums
+            self._was_warned = False
             self._forget_results()
             frame = wire.Frame("u1", (box.h, box.w, 4), pixels)
             self.session.prepare(

@@ -68,7 +68,7 @@ def clean_environment(environment: Mapping[str, str], home: Path) -> dict[str, s
     return {**kept, "KRITA_DRAG_HOME": str(home)}
 
 
-def read_connection(folder: Path) -> dict[str, Any] | None:
+def read_connection_file(folder: Path) -> dict[str, Any] | None:
     """Return what an engine wrote about how to reach it, or None where that is missing or of no use."""
     found = _read_object(folder / "connection.json")
     if found is None or not all(isinstance(found.get(name), str) for name in ("endpoint", "server_key")):

@@ -1,10 +1,10 @@
 """The engine's process as Krita sees it: found, started, adopted, watched, stopped.
 
     STOPPED ──start()──> STARTING ──connection.json──> RUNNING
-       ^                  │  ^ ^                          │
-       └──────stop()──────┤  │ └──ended: again after 0.25, 0.5, 1, 2, 4 s
+                          │  ^ ^                          │
+                          │  │ └──ended: again after 0.25, 0.5, 1, 2, 4 s
                           │  └──start() (Retry)
-                          └──5 times within a minute──> FAILED          NOT_INSTALLED: nothing to start
+                          └──5 times in a row──> FAILED     NOT_INSTALLED: nothing to start     close(): STOPPED
 
 One thread does all of it, so that nothing here makes Krita's window wait. An engine that runs already, started by
 another Krita or in a terminal, is used and never ended; when it goes, one of our own takes its place. Our own is told
@@ -30,14 +30,13 @@ from .engine_files import (
     in_sandbox,
     is_held,
     last_lines,
-    read_connection,
+    read_connection_file,
     sandbox_hint,
 )
 from .wire.errors import KritaDragError, NotInstalled, NotRunning
 
 DELAYS_S = (0.25, 0.5, 1.0, 2.0, 4.0)
 MOST_FAILURES = 5
-WINDOW_S = 60.0  # failures longer ago than this are forgotten
 STABLE_S = 10.0  # an engine that ran for so long is a good one: its end is the first failure again
 START_TIMEOUT_S = 90.0  # a cold disk and a busy machine included
 STOP_TIMEOUT_S = 5.0
@@ -55,7 +54,7 @@ class Phase(enum.Enum):
 
 
 # How often to look. Without an engine, too: the message goes by itself when somebody installs or starts one.
-_POLL_S = {Phase.NOT_INSTALLED: 1.0, Phase.STARTING: 0.1, Phase.RUNNING: 0.25, Phase.FAILED: 1.0, Phase.STOPPED: None}
+_POLL_S = {Phase.NOT_INSTALLED: 1.0, Phase.STARTING: 0.1, Phase.RUNNING: 0.25, Phase.FAILED: 1.0}
 
 
 @dataclass(frozen=True)
@@ -102,39 +101,31 @@ class EngineProcess:
         self._delays_s = tuple(delays_s)
         self._lock = threading.Condition()
         self._asked = 0  # counts the calls below, so that none is missed while the thread works
-        self._wanted = self._closing = self._restarting = False
+        self._closing = False
         self._thread: threading.Thread | None = None
         # what follows belongs to the thread
         self._child: subprocess.Popen[bytes] | None = None
         self._started = 0.0
         self._ready: float | None = None
         self._log_start = 0
-        self._failures: list[float] = []
+        self._failures = 0  # in a row
         self._retry_at = 0.0
 
     def start(self) -> None:
         """Want the engine to run; after a failure: try again now. Returns at once."""
-        self._ask(wanted=True)
-
-    def restart(self) -> None:
-        """End our own engine and start it again, for instance after an update. Returns at once."""
-        self._ask(wanted=True, restarting=True)
-
-    def stop(self) -> None:
-        """Want no engine; one that somebody else started goes on. Returns at once."""
-        self._ask(wanted=False)
+        self._ask()
 
     def close(self, wait_s: float = 0.5) -> None:
-        """Stop the engine for good, and wait a little; what is not done by then goes on without us."""
-        self._ask(wanted=False, closing=True)
+        """End our own engine, and wait a little; what is not done by then goes on without us."""
+        self._ask(closing=True)
         if self._thread and self._thread is not threading.current_thread():
             self._thread.join(wait_s)
 
-    def _ask(self, wanted: bool, restarting: bool = False, closing: bool = False) -> None:
+    def _ask(self, closing: bool = False) -> None:
         with self._lock:
             self._asked += 1
-            self._wanted, self._restarting, self._closing = wanted, restarting, closing or self._closing
-            if self._thread is None and wanted and not self._closing:
+            self._closing = closing or self._closing
+            if self._thread is None and not self._closing:
                 self._thread = threading.Thread(target=self._run, name="krita-drag-engine", daemon=True)
                 self._thread.start()
             self._lock.notify_all()
@@ -144,14 +135,13 @@ class EngineProcess:
         while True:
             with self._lock:
                 if self._asked != answered:
-                    self._failures, self._retry_at = [], 0.0
-                answered, wanted, closing = self._asked, self._wanted and not self._closing, self._closing
-                restarting, self._restarting = self._restarting, False
-            if restarting or not wanted:
-                self._end_child()
-            self._tell(self._look_after() if wanted else EngineStatus(Phase.STOPPED))
+                    self._failures, self._retry_at = 0, 0.0
+                answered, closing = self._asked, self._closing
             if closing:
+                self._end_child()
+                self._tell(EngineStatus(Phase.STOPPED))
                 return
+            self._tell(self._look_after())
             with self._lock:
                 if self._asked == answered:
                     self._lock.wait(_POLL_S[self.status.phase])
@@ -171,9 +161,9 @@ class EngineProcess:
             if not is_held(self.folder):  # else another Krita was faster
                 self._count_failure()
         if is_held(self.folder):
-            connection = read_connection(self.folder)
+            connection = read_connection_file(self.folder)
             return EngineStatus(Phase.RUNNING if connection else Phase.STARTING, connection, adopted=True)
-        if len(self._failures) >= MOST_FAILURES:
+        if self._failures >= MOST_FAILURES:
             return self._failed()
         if time.monotonic() < self._retry_at:
             return EngineStatus(Phase.STARTING)
@@ -190,7 +180,7 @@ class EngineProcess:
         return EngineStatus(Phase.STARTING)
 
     def _watch_child(self) -> EngineStatus:
-        connection = read_connection(self.folder)
+        connection = read_connection_file(self.folder)
         if connection and self._ready is None:
             self._ready = time.monotonic()
         if connection is None and time.monotonic() - self._started > START_TIMEOUT_S:
@@ -222,14 +212,13 @@ class EngineProcess:
     def _count_failure(self) -> None:
         now = time.monotonic()
         ran_well = self._ready is not None and now - self._ready > STABLE_S
-        recent = [] if ran_well else [moment for moment in self._failures if now - moment < WINDOW_S]
-        self._failures = [*recent, now]
-        self._retry_at = now + self._delays_s[min(len(self._failures), len(self._delays_s)) - 1]
+        self._failures = 1 if ran_well else self._failures + 1
+        self._retry_at = now + self._delays_s[min(self._failures, len(self._delays_s)) - 1]
 
     def _failed(self) -> EngineStatus:
         tail = last_lines(self.log, self._log_start)
         said = f'; it said last: "{tail[-1]}"' if tail else ""
-        message = f"The engine stopped {len(self._failures)} times in a row{said}."
+        message = f"The engine stopped {self._failures} times in a row{said}."
         hint = f"Run `krita-drag doctor` to see what is wrong, or read {self.log}; then press Retry."
         if in_sandbox():
             with contextlib.suppress(KritaDragError):

@@ -56,7 +56,7 @@ def register(krita: Any) -> None:
         krita: `Krita.instance()`.
     """
     translate.load(QtCore.QLocale().name())
-    desk = Desk(krita, EngineLink(data_dir()))
+    desk = Desk(krita, EngineLink(data_dir(), krita.version()))
 
     class Docker(DragDocker):
         """Krita makes dockers without arguments."""

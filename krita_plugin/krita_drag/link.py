@@ -13,7 +13,7 @@ from .link_status import LinkState, LinkStatus
 from .qt import QtCore, Signal
 from .vendoring import provide_zmq
 from .wire import messages as wire
-from .wire.errors import KritaDragError, NotInstalled, NotPaired, NotRunning
+from .wire.errors import ConnectionLost, KritaDragError, NotInstalled, NotPaired, NotRunning
 
 if TYPE_CHECKING:
     from .client import Client
@@ -32,7 +32,7 @@ class EngineLink(QtCore.QObject):
 
     Args:
         home: krita-drag's data folder.
-        version: release of the plugin, told to the engine.
+        krita_version: release of the program that connects, told to the engine.
 
     Signals:
         status_changed: `status` is another one.
@@ -45,10 +45,10 @@ class EngineLink(QtCore.QObject):
     _client_said = Signal(int, object)
     _loaded_said = Signal(object)
 
-    def __init__(self, home: Path, version: str = "") -> None:
+    def __init__(self, home: Path, krita_version: str = "") -> None:
         super().__init__()
         self.status = LinkStatus(LinkState.OFF)
-        self._home, self._version = home, version
+        self._home, self._krita_version = home, krita_version[:64]
         self._process: EngineProcess | None = None
         self._client: Client | None = None
         self._generation = 0  # of the client: what an older one still says is of no interest
@@ -61,6 +61,7 @@ class EngineLink(QtCore.QObject):
         self._failure: KritaDragError | None = None
         self._code = self._pairing = ""
         self._closed = False
+        self._unanswered: set[str] = set()  # requests that the present client has
         self._process_said.connect(self._process_changed)
         self._client_said.connect(self._client_changed)
         self._loaded_said.connect(self._loading_done)
@@ -117,6 +118,8 @@ class EngineLink(QtCore.QObject):
     def send(self, message: Any) -> None:
         """Hand a message to the engine; returns at once. A request is answered in any case."""
         if self._client is not None:
+            if isinstance(message, wire.Request):
+                self._unanswered.add(message.id)
             self._client.send(message)
         elif isinstance(message, wire.Request):
             missing = NotRunning("There is no connection to an engine.", "Press the button beside its state.")
@@ -159,7 +162,7 @@ class EngineLink(QtCore.QObject):
             key_pair,
             lambda event: self._client_said.emit(generation, event),
             app="krita",
-            app_version=self._version,
+            app_version=self._krita_version,
         )
 
     def _disconnect(self, wait_s: float = 0.0) -> None:
@@ -168,6 +171,11 @@ class EngineLink(QtCore.QObject):
         if self._client is not None:
             self._client.close(wait_s)
             self._client = None
+        unanswered, self._unanswered = self._unanswered, set()
+        if not self._closed:
+            left = ConnectionLost("Another engine was chosen in the middle of the work.", "Prepare the picture again.")
+            for request in unanswered:
+                self._client_said.emit(self._generation, wire.Error.of(left, re=request))
 
     def _is_closed(self) -> bool:
         return self._connection is not None and self._connection.state.value == "closed"
@@ -191,9 +199,13 @@ class EngineLink(QtCore.QObject):
         self._tell()
 
     def _take(self, event: wire.Event) -> None:
+        if wire.is_terminal(event):
+            self._unanswered.discard(getattr(event, "re", ""))
         if self._pairing and getattr(event, "re", None) == self._pairing:
             self._pairing = self._code = ""
             self._failure = event.exception() if isinstance(event, wire.Error) else None
+            if isinstance(event, wire.Paired) and self._address is not None:
+                self._address = self._address.split("#")[0]  # the code was good once: from now on this is its address
             self._tell()
         else:
             if isinstance(event, wire.Error) and event.code == NotPaired.code:  # let in while others pair, and no more

@@ -13,7 +13,7 @@ from .qt import QtCore, give_back
 
 LAYER_NAME = "Drag markers"
 ANNOTATION = "krita_drag/weights"
-ACTIVATION_MS = (0, 100, 400)
+ACTIVATE_AFTER_MS = (0, 100, 400)
 
 
 class MarkerLayer:
@@ -64,7 +64,7 @@ class MarkerLayer:
             layer = self._document.createVectorLayer(LAYER_NAME)
             self._document.rootNode().addChildNode(layer, None)
             if active is not None:
-                for delay_ms in ACTIVATION_MS:
+                for delay_ms in ACTIVATE_AFTER_MS:
                     QtCore.QTimer.singleShot(delay_ms, lambda: self._leave(layer, active))
         return layer
 

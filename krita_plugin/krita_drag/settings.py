@@ -6,8 +6,7 @@ import json
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Callable
 
-SOLVERS = ("newton", "draggan", "draggan-paper", "draggan-robust", "freedrag")
-PRESETS = ("fast", "balanced", "best")
+from .wire.vocabulary import PRESETS, SOLVERS
 
 
 @dataclass(frozen=True)
@@ -18,9 +17,9 @@ class Settings:
         model: name of the model that opens new edits.
         live: the picture follows while an end is pulled.
         stay_close: 0 (anything the model can do) to 1 (hardly leave the picture).
-        solver: one of `SOLVERS`.
+        solver: one of the protocol's `SOLVERS`.
         max_steps: after which a drag ends wherever it is.
-        preset: of preparing a photo, one of `PRESETS`.
+        preset: of preparing a photo, one of the protocol's `PRESETS`.
         preview_px: longest side of a preview.
         animation: Apply puts the way there on the timeline instead of one layer.
         separate_mask: Apply puts the feathered edge into a transparency mask.

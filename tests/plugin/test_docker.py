@@ -109,7 +109,9 @@ def test_clicks_reach_the_edit(docker: DragDocker, document: Any, settle: Any) -
     assert docker._desk.settings.live
 
 
-def test_a_docker_without_a_document_takes_clicks_without_a_word(docker: DragDocker, krita: Any, settle: Any) -> None:
+def test_a_docker_without_a_document_takes_clicks_without_a_word(
+    docker: DragDocker, krita: Any, settle: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     krita.open_windows[0].view = None
     docker.canvasChanged(None)
     settle(lambda: docker._edit is None)
@@ -117,6 +119,7 @@ def test_a_docker_without_a_document_takes_clicks_without_a_word(docker: DragDoc
         button.setEnabled(True)
         if button.text() != "Install…":
             button.click()
+    assert not caplog.records, "slots log what fails in them"
 
 
 @pytest.mark.parametrize("key", [QtCore.Qt.Key_Delete, QtCore.Qt.Key_Escape])
@@ -163,6 +166,15 @@ def test_a_message_can_be_copied(docker: DragDocker) -> None:
     buttons(docker)["Close"].click()
     docker.refresh()
     assert docker._edit.session.problem is None
+
+
+def test_diagnostics_hold_neither_address_nor_code_however_wrong_they_are(docker: DragDocker, settle: Any) -> None:
+    desk = docker._desk
+    desk.connect_to("drag://studio.example:70000/" + "ab" * 32 + "#SECRETCODE")
+    settle(lambda: desk.link_status.state is LinkState.FAILED)
+    told = desk.diagnostics()
+    assert "[bad-option]" in told
+    assert "studio" not in told and "SECRETCODE" not in told and "abab" not in told
 
 
 @pytest.mark.parametrize("scale", [1.0, 1.5, 2.0])
@@ -240,14 +252,32 @@ def test_actions_reach_the_edit_in_front(registered: Any, document: Any, caplog:
     edit = registered.extensions[0]._desk.edit_for(document)
     window.actions["krita_drag_place_points"].trigger()
     assert edit.editing
-    window.actions["krita_drag_compare"].trigger()
-    assert edit.show_inverted
     for action in window.actions.values():
         action.trigger()
     registered.open_windows[0].view = None
     for action in window.actions.values():
         action.trigger()
     assert not caplog.records
+
+
+def test_a_shortcut_does_nothing_while_its_button_is_off(registered: Any, document: Any) -> None:
+    window = Lent()
+    registered.extensions[0].createActions(window)
+    desk = registered.extensions[0]._desk
+    edit = desk.edit_for(document)
+    for state in (LinkState.FAILED, LinkState.CONNECTING, LinkState.READY):
+        desk.link.status = LinkStatus(state)
+        for name in ("toggle", "undo", "redo", "compare", "apply", "reopen"):
+            window.actions[f"krita_drag_{name}"].trigger()
+        assert edit.session.stage is Stage.EMPTY and edit.session.problem is None and not edit.show_inverted
+    desk.link.status = LinkStatus(LinkState.CONNECTING)
+    window.actions["krita_drag_prepare"].trigger()
+    assert edit.reader.fraction is None, "the layer is read, but there is nobody to send it to"
+    desk.link.status = LinkStatus(LinkState.READY)
+    window.actions["krita_drag_prepare"].trigger()
+    assert edit.reader.fraction is not None
+    window.actions["krita_drag_toggle"].trigger()
+    assert edit.reader.fraction is None, "the button says Stop meanwhile"
 
 
 def test_closing_a_document_ends_its_edit(docker: DragDocker, registered: Any, document: Any, settle: Any) -> None:

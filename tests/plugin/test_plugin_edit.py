@@ -230,6 +230,9 @@ def test_a_preparation_that_was_stopped_leaves_the_edit_on_its_layer(dragged: Ed
     other.setPixelData(bytes(range(256)) * 48, 0, 0, 64, 48)
     document.active = other
     dragged.prepare()
+    assert dragged.reader.fraction is None and "not applied" in dragged.session.notes[-1]
+    dragged.prepare()
+    assert dragged.reader.fraction is not None
     dragged.stop()
     dragged.apply()
     settle(lambda: len(names(document)) == 4)

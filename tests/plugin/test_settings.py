@@ -8,7 +8,8 @@ from dataclasses import asdict, fields
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from krita_drag.settings import SOLVERS, Settings, is_valid
+from krita_drag.settings import Settings, is_valid
+from krita_drag.wire.vocabulary import SOLVERS
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(), lambda inner: st.lists(inner), max_leaves=5

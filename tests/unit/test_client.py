@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import zmq
 from krita_drag.client import Client, State, StateChanged
+from krita_drag.connection import Connection
 from krita_drag.keys import load_or_create
+from krita_drag.wire.codec import MAX_FRAME, decode, encode
 from krita_drag.wire.errors import NotPaired, NotRunning, TooLarge, VersionMismatch
 from krita_drag.wire.messages import (
     Accepted,
@@ -30,10 +33,14 @@ from krita_drag.wire.messages import (
     Preview,
     Progress,
     Undo,
+    Welcome,
     is_terminal,
     new_id,
 )
 from small_engine import Listener, SmallEngine, client_of, wait_until
+
+from engine.service.front import DOMAIN, Front
+from engine.service.zap import Doorkeeper
 
 RID, SID = new_id(), new_id()
 PATCH = Frame("u1", (2, 2, 4), bytes(16))
@@ -215,6 +222,9 @@ def test_an_engine_of_another_version_ends_every_request(tmp_path: Path, listene
             assert listener.wait(of(RID)).code == "version-mismatch"
             assert isinstance(listener.wait_state(State.CLOSED).reason, VersionMismatch)
             assert client.state is State.CLOSED
+            late = Undo(new_id(), SID)
+            client.send(late)
+            assert listener.wait(of(late.id)).code == "version-mismatch"
     finally:
         engine.stop()
 
@@ -281,6 +291,36 @@ def test_what_is_too_large_fails_at_once(engine: SmallEngine, listener: Listener
     with client_of(engine.connection, tmp_path, listener) as client:
         client.send(Open(RID, SID, "faces", image=huge))
         assert isinstance(listener.wait(of(RID)).exception(), TooLarge)
+
+
+def test_the_largest_picture_goes_both_ways(listener: Listener, tmp_path: Path) -> None:
+    picture = Frame("u1", (4096, 4096, 4), memoryview(bytearray(MAX_FRAME)))
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    keys = load_or_create(tmp_path / "engine.key")
+    door, front = Doorkeeper(context, {DOMAIN: lambda key: True}), Front(context, keys, "127.0.0.1")
+    heard: list[Message] = []
+
+    def answer() -> bool:
+        door.answer()
+        incoming = front.receive()
+        if incoming is not None:
+            heard.append(decode(incoming.parts))
+            if isinstance(heard[-1], Hello):
+                front.send(incoming.route, encode(Welcome(new_id(), "test", 1)))
+            elif isinstance(heard[-1], Open):
+                front.send(incoming.route, encode(Done(RID, SID, picture=picture)))
+        return bool(terminals(listener))
+
+    try:
+        with client_of(Connection(front.endpoint, keys.public), tmp_path, listener) as client:
+            client.send(Open(RID, SID, "faces", image=picture))
+            wait_until(answer)
+        assert [type(message) for message in heard].count(Hello) == 1, "the connection was cut"
+        assert terminals(listener)[0].picture.shape == picture.shape
+    finally:
+        front.close()
+        door.close()
+        context.destroy(0)
 
 
 def test_a_listener_that_fails_does_no_harm(engine: SmallEngine, tmp_path: Path) -> None:

@@ -162,6 +162,24 @@ def test_large_pictures_get_time(talk: Conversation) -> None:
     assert talk.moving_bytes == 0
 
 
+def test_a_large_picture_excuses_silence_only_in_its_own_session(talk: Conversation) -> None:
+    picture = Open(new_id(), SID, "faces", image=Frame("u1", (1000, 1000, 4), bytes(4_000_000)))
+    talk.submit(picture, 0.0)
+    talk.received(Done(picture.id, SID), 1.0)
+    other = Undo(new_id(), new_id())
+    talk.submit(other, 2.0)
+    assert talk.moving_bytes == 0
+    edit = Undo(new_id(), SID)
+    talk.submit(edit, 2.0)
+    assert talk.moving_bytes == 4_000_000, "the answer may be a patch of that size"
+    closing = Close(new_id(), SID)
+    talk.submit(closing, 3.0)
+    talk.received(Done(edit.id, SID), 3.0)
+    talk.received(Done(closing.id, SID), 3.0)
+    talk.submit(Undo(new_id(), SID), 4.0)
+    assert talk.moving_bytes == 0
+
+
 def test_reasons_are_told_once_each(talk: Conversation) -> None:
     for _ in range(3):
         talk.lost(ConnectionLost("Gone."))

@@ -8,7 +8,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from krita_drag import settings
+from krita_drag.wire import vocabulary
 from krita_drag.wire.errors import BadOption
 
 from benchmarks.naive import NaiveDraggan
@@ -81,8 +81,8 @@ def test_events_tell_the_drag(generator: Generator, w_plus: torch.Tensor, solver
 
 
 def test_plugin_and_engine_know_the_same_solvers_and_presets() -> None:
-    assert set(settings.SOLVERS) == set(SOLVERS)
-    assert set(settings.PRESETS) == set(PRESETS)
+    assert set(vocabulary.SOLVERS) == set(SOLVERS)
+    assert set(vocabulary.PRESETS) == set(PRESETS)
 
 
 @pytest.mark.parametrize("solver", SOLVERS)

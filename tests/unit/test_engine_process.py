@@ -12,10 +12,11 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from krita_drag import engine_files
-from krita_drag.engine_files import clean_environment, is_held, last_lines, read_connection
+from krita_drag.engine_files import clean_environment, is_held, last_lines, read_connection_file
 from krita_drag.engine_process import MOST_FAILURES, EngineProcess, EngineStatus, Phase
 from krita_drag.places import installed_home
 from krita_drag.wire.errors import NotInstalled, NotRunning
@@ -102,7 +103,7 @@ def test_a_sandbox_without_the_users_python_says_what_to_run_and_finds_it(home: 
     try:
         assert home.wait_for(Phase.RUNNING).adopted
     finally:
-        engine.stop()
+        engine.close(wait_s=20)
         outside.terminate()
         outside.wait(30)
 
@@ -156,7 +157,7 @@ def test_starts_with_our_pid_and_without_kritas_python(
     assert isinstance(environment, dict) and environment["KRITA_DRAG_HOME"] == str(home.root)
     assert not {"PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH"} & set(environment)
     assert status.connection and status.connection["pid"] == start["pid"] and not status.adopted
-    engine.stop()
+    engine.close(wait_s=20)
     home.wait_for(Phase.STOPPED)
     assert gone(start["pid"])
 
@@ -192,14 +193,16 @@ def test_an_engine_that_runs_already_is_used_and_left_alone(home: Home, engine: 
     engine_folder = home.root / "engine"
     while not is_held(engine_folder):
         time.sleep(0.02)
-    engine.start()
-    status = home.wait_for(Phase.RUNNING)
-    assert status.adopted and status.connection == read_connection(engine_folder)
-    engine.stop()
-    home.wait_for(Phase.STOPPED)
+    seen: queue.Queue[EngineStatus] = queue.Queue()
+    guest = EngineProcess(home.root, seen.put)
+    guest.start()
+    while seen.get(timeout=30).phase is not Phase.RUNNING:
+        pass
+    guest.close(wait_s=20)
     assert is_held(engine_folder)
     engine.start()
-    assert home.wait_for(Phase.RUNNING).adopted
+    status = home.wait_for(Phase.RUNNING)
+    assert status.adopted and status.connection == read_connection_file(engine_folder)
     other.close(wait_s=20)
     while (status := home.wait_for(Phase.RUNNING)).adopted:
         pass
@@ -226,18 +229,19 @@ def test_an_engine_that_does_not_listen_to_sigterm_is_killed(
     engine.start()
     connection = home.wait_for(Phase.RUNNING).connection
     assert connection
-    engine.restart()
-    second = home.wait_for(Phase.RUNNING).connection
-    assert second and second["pid"] != connection["pid"] and gone(connection["pid"])
+    engine.close(wait_s=20)
+    assert gone(connection["pid"])
 
 
 def test_one_that_never_gets_ready_counts_as_failed(
     home: Home, engine: EngineProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("krita_drag.engine_process.START_TIMEOUT_S", 0.2)
+    clock = SimpleNamespace(monotonic=lambda: 450 * time.monotonic())  # all times shrink alike: the timeout to 0.2 s
+    monkeypatch.setattr("krita_drag.engine_process.time", clock)
     home.install("hang")
     engine.start()
     assert isinstance(home.wait_for(Phase.FAILED).error, NotRunning)
+    assert len(home.starts()) == MOST_FAILURES
 
 
 def test_a_program_that_cannot_be_run_is_a_sentence(home: Home, engine: EngineProcess) -> None:

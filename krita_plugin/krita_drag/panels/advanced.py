@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from ..docker_view import DockerView
 from ..qt import Qt, QtWidgets, Signal
-from ..settings import PRESETS, SOLVERS, Settings
+from ..settings import Settings
 from ..translate import tr
+from ..wire.vocabulary import PRESETS, SOLVERS
 from .parts import Quiet, column, narrow, row, set_items, wrapping_label
 
 
@@ -68,7 +69,7 @@ class AdvancedPanel(QtWidgets.QWidget):
         self._seed.setToolTip(tr("Every number is another picture that the model knows."))
         self._draw = QtWidgets.QPushButton(tr("New picture"))
         self._draw.setToolTip(tr("Opens a picture of the model's own as a new document, ready to drag."))
-        self._draw.clicked.connect(lambda: self.draw_wanted.emit(self._seed.value()))
+        self._draw.clicked.connect(self._draw_next)
         self._address = QtWidgets.QLineEdit()
         self._address.setPlaceholderText("drag://HOST:PORT/KEY#CODE")
         self._address.setToolTip(tr("An engine on another machine: `krita-drag pair` shows its address there."))
@@ -92,6 +93,11 @@ class AdvancedPanel(QtWidgets.QWidget):
         switch = QtWidgets.QCheckBox(text)
         switch.toggled.connect(lambda on: self.chosen.emit(key, on))
         return switch
+
+    def _draw_next(self) -> None:
+        """Ask for the picture of this number; the next click is for another one."""
+        self.draw_wanted.emit(self._seed.value())
+        self._seed.setValue(self._seed.value() + 1)
 
     def show_view(self, view: DockerView, settings: Settings) -> None:
         """Copy the view and the settings."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 MAX_HEADER = 64 << 10  # bytes
 MAX_FRAMES = 8
 MAX_FRAME = 64 << 20  # bytes
+MAX_SEALED = MAX_FRAME + 64  # bytes, as ZMQ_MAXMSGSIZE counts: CURVE adds 33 to each frame
 MAX_TOTAL = 128 << 20  # bytes of all frames of a message
 MAX_DEPTH = 8
 

@@ -6,8 +6,7 @@ KritaDragError
 │                      Busy
 ├─ InstallError        NoDiskSpace · NetworkBlocked · HashMismatch · PermissionDenied · WrongTorch
 ├─ ModelError          ModelNotFound · ModelCorrupt · ModelUnsupported · UnsafeFile
-├─ JobError            Cancelled · OutOfMemory · Stalled · HandleLost · InversionFailed · OutOfDomain · NoSession
-│                      WorkerCrashed
+├─ JobError            Cancelled · OutOfMemory · InversionFailed · NoSession · WorkerCrashed
 ├─ DocumentError       NoLayer · UnsupportedColor · SelectionTooSmall · LayerChanged
 └─ InputError          BadImage · BadPoints · BadMask · BadOutput · BadOption · BadSession
 
@@ -72,7 +71,7 @@ class TooLarge(ProtocolError):
 
 
 class AuthFailed(ProtocolError):
-    """A key is unknown or does not own what it asks for."""
+    """Only the user who runs the engine may ask for that."""
 
     code = "auth-failed"
 
@@ -224,28 +223,10 @@ class OutOfMemory(JobError):
     code = "out-of-memory"
 
 
-class Stalled(JobError):
-    """The drag makes no progress any more."""
-
-    code = "stalled"
-
-
-class HandleLost(JobError):
-    """A handle could not be followed."""
-
-    code = "handle-lost"
-
-
 class InversionFailed(JobError):
     """No latent was found that looks like the picture."""
 
     code = "inversion-failed"
-
-
-class OutOfDomain(JobError):
-    """The picture shows something that the model does not know."""
-
-    code = "out-of-domain"
 
 
 class NoSession(JobError):
@@ -283,7 +264,7 @@ class SelectionTooSmall(DocumentError):
 
 
 class LayerChanged(DocumentError):
-    """The layer changed while the engine worked on it."""
+    """The document does not take or hold what the edit needs: a layer, its frames, its kept session."""
 
     code = "layer-changed"
 

@@ -3,7 +3,7 @@
 A *request* has an `id` and ends in exactly one of `done`, `cancelled` and `error`. A *signal* has no answer of its own.
 An *event* comes from the engine; `re` is the id of the request that it answers. docs/protocol.md says when each is
 sent. Points are document pixels: x to the right, y down, the centre of the top-left pixel is (0.5, 0.5). Times are
-milliseconds unless a name ends in `_s`.
+milliseconds where a name ends in `_ms`, else seconds.
 """
 
 from __future__ import annotations

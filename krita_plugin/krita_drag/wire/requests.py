@@ -20,6 +20,7 @@ from .vocabulary import (
     PREVIEW_SAYS,
     RE_SAYS,
     SID_SAYS,
+    SOLVERS,
     WEIGHTS,
     WORD,
     XY,
@@ -141,9 +142,7 @@ class Drag(Request):
         PAIRS, "x and y of the handle, then of its target, document pixels; a handle on its target stays: an anchor"
     )
     weights: tuple[float, ...] = field(WEIGHTS, "importance of each point; none: all alike", ())
-    solver: str = field(
-        Name(("newton", "draggan", "draggan-paper", "draggan-robust", "freedrag")), "how to drag", "newton"
-    )
+    solver: str = field(Name(SOLVERS), "how to drag", "newton")
     max_steps: int = field(Whole(1, 100_000), "steps after which the drag ends wherever it is", 300)
     reach: float | None = field(
         Real(1e-3, 1e3), "how far the picture may move, in standard deviations of the prior", None

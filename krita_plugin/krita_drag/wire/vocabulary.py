@@ -32,6 +32,7 @@ NOTES = Many(SENTENCE, 16)
 
 PHASES = ("queued", "loading", "aligning", "encoding", "projecting", "tuning", "dragging", "polishing", "rendering")
 REASONS = ("landed", "stalled", "steps", "diverged", "released")
+SOLVERS = ("newton", "draggan", "draggan-paper", "draggan-robust", "freedrag")
 PRESETS = ("fast", "balanced", "best")
 PREVIEW_SAYS = "longest side of previews, pixels; 0 for none"
 RECT_SAYS = "where the patch lies: left, top, width, height, document pixels"
