@@ -11,6 +11,7 @@ from .geometry import Box, box_around, part_to_send
 from .guard import guarded
 from .markers import MarkerLayer
 from .pairs import Pair, PairEditor
+from .placement import Placement
 from .qt import QtCore, Signal
 from .reading import BandReader
 from .results import Kept, Results
@@ -18,7 +19,7 @@ from .scene import Scene
 from .session import EditSession
 from .settings import Settings
 from .wire import messages as wire
-from .wire.errors import BadPoints, KritaDragError, NoLayer, SelectionTooSmall
+from .wire.errors import BadPoints, KritaDragError, LayerChanged, NoLayer, SelectionTooSmall
 from .wire.vocabulary import MAX_POINTS
 
 SEND_LIMIT_PX = 4096
@@ -87,6 +88,7 @@ class Edit(QtCore.QObject):
         self._latest: _Result | None = None  # of this edit in the document
         self._older: list[_Result] = []
         self._sums: Sequence[int] = ()  # of the bands that were read
+        self._placement: Placement | None = None
         self._drag_after = False
         self._was_warned = False  # that preparing again drops what was dragged
         self._written: tuple[Patch, bytes | None] | None = None  # what the frames that are being written end with
@@ -159,6 +161,7 @@ class Edit(QtCore.QObject):
             corners: of the square that the model sees, document pixels.
         """
         self._source, self.source_name, self._sums = source, source.name(), ()
+        self._placement = Placement(self.document, source, self.document.frame)
         self._forget_results()
         self.session.adopt(sid, self.document.frame, model, corners)
         self.set_editing(True)
@@ -185,7 +188,7 @@ class Edit(QtCore.QObject):
         """Put what is shown into the document."""
         if self.is_writing:
             return
-        self.session.apply(FRAMES if self._settings().animation else 0)
+        self._guarded_command(self._apply)
 
     def reopen(self) -> None:
         """Continue the edit that a result in this document was made with."""
@@ -232,9 +235,7 @@ class Edit(QtCore.QObject):
         if self._follows_gesture:
             self.session.live_move(self.editor.pairs)
         elif self._settings().live and self.session.stage is Stage.READY:
-            self._guarded_command(
-                lambda: self.session.live_press(self.editor.pairs, drag_options(self._settings()), self._mask())
-            )
+            self._guarded_command(self._live_press)
             self._follows_gesture = self.session.stage is Stage.LIVE
 
     @guarded
@@ -277,7 +278,8 @@ class Edit(QtCore.QObject):
 
     @guarded
     def follow_markers(self) -> None:
-        """Take what undo, redo and Krita's own tools have made of markers and results."""
+        """Take what undo, redo and Krita's own tools have made of layer, markers and results."""
+        self._follow_layer()
         if self._latest is not None and self._latest.is_gone:
             self._session_changed()
         pairs = self.markers.read()
@@ -297,10 +299,12 @@ class Edit(QtCore.QObject):
     def _prepare(self) -> None:
         source = self.document.source()
         box = self._part_to_send(source)
+        placement = Placement(self.document, source.node, box)
 
         def send(pixels: bytes, sums: Sequence[int]) -> None:
             settings = self._settings()
             self._source, self.source_name, self._sums = source.node, source.name, sums
+            self._placement = placement
             self._was_warned = False
             self._forget_results()
             frame = wire.Frame("u1", (box.h, box.w, 4), pixels)
@@ -330,6 +334,7 @@ class Edit(QtCore.QObject):
             self._prepare()
             self._drag_after = True
         else:
+            self._require_layer()
             self.show_inverted = False
             self.set_editing(True)  # else nobody would see it
             self.session.drag(self.editor.pairs, drag_options(self._settings()), self._mask())
@@ -340,6 +345,14 @@ class Edit(QtCore.QObject):
             return self.document.read_selection(box) if self.document.selection() is not None else None
         except SelectionTooSmall:
             return None
+
+    def _apply(self) -> None:
+        self._require_layer()
+        self.session.apply(FRAMES if self._settings().animation else 0)
+
+    def _live_press(self) -> None:
+        self._require_layer()
+        self.session.live_press(self.editor.pairs, drag_options(self._settings()), self._mask())
 
     def _mask(self) -> bytes | None:
         """Return the selection inside what was sent; None if nothing is selected."""
@@ -379,7 +392,7 @@ class Edit(QtCore.QObject):
         self._drag_after = False
         self._latest, self._older = None if result is None else _Result(result), []
         self.reader.stop()
-        self._source, self._sums = self.document.find(kept.source), ()
+        self._source, self._sums, self._placement = self.document.find(kept.source), (), None
         self.source_name = self._source.name() if self._source is not None else ""
         self.set_editing(True)
         self.session.restore(kept.file, kept.box, kept.model, self.editor.pairs)
@@ -404,6 +417,25 @@ class Edit(QtCore.QObject):
         if painted:
             self.session.note("The layer was painted on since it was prepared; the result shows it as it was then.")
         self.set_editing(False)
+
+    def _follow_layer(self) -> bool:
+        """Go with the layer where it was moved or cropped to; whether it is still the picture that was prepared."""
+        if self._placement is None or self.session.stage is not Stage.READY or self._is_source_gone:
+            return True
+        shift = self._placement.shift()
+        if shift is not None and any(shift):
+            self.session.shift(*shift)
+        return shift is not None
+
+    @property
+    def _is_source_gone(self) -> bool:
+        return self._source is None or self._source.parentNode() is None
+
+    def _require_layer(self) -> None:
+        if not self._follow_layer():
+            raise LayerChanged(
+                "The picture has been scaled or turned since it was prepared.", "Undo that, or prepare it again."
+            )
 
     def _follow_result(self) -> None:
         """Show the latest result only while the canvas shows no other state: one would lie over the other.

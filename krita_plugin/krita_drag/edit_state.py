@@ -40,6 +40,10 @@ class Patch(NamedTuple):
     size: tuple[int, int]
     bgra: Any
 
+    def shifted(self, dx: int, dy: int) -> Patch:
+        """Return the picture moved by (dx, dy), document pixels."""
+        return self._replace(box=self.box.shifted(dx, dy))
+
 
 @dataclass(frozen=True)
 class DragOptions:
@@ -80,3 +84,10 @@ class Shown:
     phase: str = ""
     distance_px: float | None = None
     frames: list[Patch] = field(default_factory=list)
+
+    def shift(self, dx: int, dy: int) -> None:
+        """Move all that lies in the document by (dx, dy), document pixels."""
+        self.patch = None if self.patch is None else self.patch.shifted(dx, dy)
+        self.inverted = None if self.inverted is None else self.inverted.shifted(dx, dy)
+        self.corners = tuple(corner.shifted(dx, dy) for corner in self.corners)
+        self.frames = [frame.shifted(dx, dy) for frame in self.frames]

@@ -49,6 +49,10 @@ class Box:
         """Whether a position lies inside."""
         return self.x <= point.x < self.x + self.w and self.y <= point.y < self.y + self.h
 
+    def shifted(self, dx: int, dy: int) -> Box:
+        """Return the box moved by (dx, dy)."""
+        return Box(self.x + dx, self.y + dy, self.w, self.h)
+
     def intersect(self, other: Box) -> Box:
         """Return what both cover; an empty box if nothing."""
         x, y = max(self.x, other.x), max(self.y, other.y)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Sequence
+from dataclasses import replace
+from typing import Any, Iterable, Sequence
 
 from .edit_state import Patch
 from .geometry import Box, Point
@@ -31,6 +32,15 @@ class Places:
     def is_doubtful(self, pair: Pair) -> bool:
         """Whether that may be wrong."""
         return self.of(pair) is not None and self._found[pair.key][2]
+
+    def shifted(self, dx: float, dy: float) -> Places:
+        """Return all of it moved by (dx, dy), document pixels."""
+        moved = Places()
+        moved._found = {
+            key: (handle.shifted(dx, dy), place.shifted(dx, dy), gone)
+            for key, (handle, place, gone) in self._found.items()
+        }
+        return moved
 
 
 class PointMap:
@@ -94,6 +104,14 @@ class PointMap:
             doubtful = lost if len(lost) == len(handles) else [False] * len(handles)
             self.places = Places(self._pairs, [self.to_document(place) for place in handles], doubtful)
 
+    def shift(self, dx: int, dy: int) -> None:
+        """The layer was moved by (dx, dy), document pixels, and its handles with it."""
+        self.box = self.box.shifted(dx, dy)
+        self.places = self.places.shifted(dx, dy)
+        self._pairs = _shifted(self._pairs, dx, dy)
+        self._of_state = {state: _shifted(pairs, dx, dy) for state, pairs in self._of_state.items()}
+        self._handles = {key: handle.shifted(dx, dy) for key, handle in self._handles.items()}
+
     def to_document(self, place: Sequence[float]) -> Point:
         """Return document pixels of a place in pixels of what was sent."""
         return Point(place[0] + self.box.x, place[1] + self.box.y)
@@ -107,3 +125,7 @@ class PointMap:
         x, y, w, h = rect
         height, width = frame.shape[:2]
         return Patch(Box(x + self.box.x, y + self.box.y, w, h), (width, height), frame.data)
+
+
+def _shifted(pairs: Iterable[Pair], dx: float, dy: float) -> tuple[Pair, ...]:
+    return tuple(replace(one, handle=one.handle.shifted(dx, dy), target=one.target.shifted(dx, dy)) for one in pairs)

@@ -215,6 +215,12 @@ class EditSession:
         self.shown = Shown()
         self._changed()
 
+    def shift(self, dx: int, dy: int) -> None:
+        """The layer that was sent was moved by (dx, dy), document pixels: what is shown goes with it."""
+        self._map.shift(dx, dy)
+        self.shown.shift(dx, dy)
+        self._changed()
+
     def note(self, sentence: str) -> None:
         """Tell the artist something that is no failure."""
         self.notes = (*self.notes, sentence)

@@ -238,7 +238,7 @@ def test_a_photo_with_a_profile_of_its_own(
     read = krita.run(
         "from krita_drag.geometry import Box as PartOf\n"
         "part = PartOf(0, 0, 512, 512)\n"
-        "answer = b''.join(edit().document.read(layers()[0], part))"
+        "answer = b''.join(edit().document.read(layers()[0], [part]))"
     )
     as_srgb = np.frombuffer(read, np.uint8).reshape(512, 512, 4)[..., :3].astype(int)
     assert np.abs(as_srgb - seen(krita)).mean() < 1
@@ -247,7 +247,7 @@ def test_a_photo_with_a_profile_of_its_own(
     assert np.abs(as_srgb - raw_numbers).mean() > 3, "nothing was converted"
     before = seen(krita)
     krita.run(
-        "pixels = b''.join(edit().document.read(layers()[0], part))\n"
+        "pixels = b''.join(edit().document.read(layers()[0], [part]))\n"
         "edit().document.add_result(layers()[0], 'back', part, pixels, 'edge')"
     )
     krita.until("len(layers()) == 2")

@@ -48,6 +48,7 @@ class Node:
         self._parent: Node | None = None
         self._pixels: dict[tuple[int, int], bytes] = {}
         self._visible = True
+        self._position = (0, 0)
         self.space = document.space
 
     def name(self) -> str:
@@ -97,6 +98,14 @@ class Node:
         self._document.steps.append("Convert Layer Type")
         self.space = space
         return True
+
+    def position(self) -> QtCore.QPoint:
+        return QtCore.QPoint(*self._position)
+
+    def move(self, x: int, y: int) -> None:
+        dx, dy = x - self._position[0], y - self._position[1]
+        self._pixels = {(px + dx, py + dy): value for (px, py), value in self._pixels.items()}
+        self._position = x, y
 
     def bounds(self) -> Box:
         if not self._pixels:
@@ -264,6 +273,24 @@ class Document:
 
     def height(self) -> int:
         return self._size[1]
+
+    def crop(self, x: int, y: int, w: int, h: int) -> None:
+        """Do what Image > Crop does."""
+        for node in self.root.childNodes():
+            node.move(node._position[0] - x, node._position[1] - y)
+        self._size = w, h
+
+    def scaleImage(self, w: int, h: int, *more: object) -> None:
+        for node in self.root.childNodes():
+            across, down = self._size[0] / w, self._size[1] / h
+            old = node._pixels
+            node._pixels = {
+                (x, y): old[int(x * across), int(y * down)]
+                for x in range(w)
+                for y in range(h)
+                if (int(x * across), int(y * down)) in old
+            }
+        self._size = w, h
 
     def xRes(self) -> float:
         return self._dpi

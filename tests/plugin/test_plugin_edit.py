@@ -108,6 +108,37 @@ def test_one_gesture_and_three_clicks_make_a_result(dragged: Edit, document: Any
     assert markers.visible()
 
 
+@pytest.mark.parametrize("way", ["layer moved", "picture cropped"])
+def test_the_edit_goes_with_its_layer(dragged: Edit, engine: FakeEngine, document: Any, settle: Any, way: str) -> None:
+    source = document.root.childNodes()[0]
+    if way == "layer moved":
+        source.move(-3, 4)
+    else:
+        document.crop(3, -4, 40, 40)
+    dragged.follow_markers()
+    assert dragged.scene.preview[1] == Box(-1, 7, 8, 6)
+    assert dragged.scene.corners[0] == Point(-3, 4)
+    pair = Pair(1, PULL.handle.shifted(-3, 4), PULL.target.shifted(-3, 4))
+    assert dragged.session.places.of(pair) == pair.target, "the fake engine has it at its target"
+    dragged.editor.replace([pair])
+    dragged.drag()
+    settle(lambda: dragged.session.shown.undos == 2)
+    assert engine.asked(wire.Drag)[-1].points == ((*PULL.target, *PULL.target),), "pixels of what was sent"
+    dragged.apply()
+    settle(lambda: len(names(document)) == 3)
+    assert bytes(document.root.childNodes()[1].pixelData(-1, 7, 1, 1)) == bytes((10, 20, 30, 255))
+    assert not dragged.session.notes
+
+
+def test_a_picture_that_was_scaled_is_another_one(dragged: Edit, engine: FakeEngine, document: Any) -> None:
+    document.scaleImage(32, 24)
+    for command in (dragged.drag, dragged.apply):
+        command()
+        assert dragged.session.problem is not None and "scaled" in dragged.session.problem.message
+        dragged.session.dismiss()
+    assert len(engine.asked(wire.Drag)) == 1 and len(names(document)) == 2
+
+
 def test_of_results_only_the_latest_is_to_be_seen(dragged: Edit, document: Any, settle: Any) -> None:
     def results() -> list[bool]:
         return [node.visible() for node in document.root.childNodes() if node.name().startswith("[Drag]")]
@@ -381,14 +412,11 @@ def test_a_pull_while_another_is_finished_is_dragged_afterwards(
     prepared: Edit, desk: Desk, engine: FakeEngine, settle: Any
 ) -> None:
     desk.choose("live", True)
-    engine.hold.add(wire.Live)
     gesture(prepared, PULL.handle, PULL.target)
     assert prepared.session.stage is Stage.LIVE
     gesture(prepared, Point(30, 30), Point(35, 30))
     assert {len(message.points) for message in engine.asked(wire.Live)} <= {1}
     assert prepared.session.stage is Stage.LIVE
-    engine.hold.clear()
-    prepared.session.stop()
     settle(lambda: prepared.session.shown.undos == 2)
     assert len(engine.asked(wire.Drag)) == 1 and len(engine.asked(wire.Drag)[0].points) == 2
 
