@@ -198,10 +198,23 @@ def torch_requirement(choice: str) -> str:
     if not re.fullmatch(rf"torch\s*{clause}(\s*,\s*{clause})*", choice):
         raise Stop(f"--torch {choice!r} is not understood.", f"Use cpu, cuda, auto or, say, --torch {TESTED_TORCH}")
     for operator, number in re.findall(clause, choice):
-        excludes_oldest = operator == "<" and release_of(number) == OLDEST_TORCH
-        if excludes_oldest or (operator not in (">=", ">", "!=") and release_of(number) < OLDEST_TORCH):
+        if admits_only_too_old(operator, number):
             refuse_torch(f"torch{operator}{number}")
     return choice
+
+
+def admits_only_too_old(operator: str, number: str) -> bool:
+    """Tell whether no torch that meets this clause is new enough (the meaning of clauses: PEP 440)."""
+    if operator in (">=", ">", "!="):
+        return False
+    numbers = [int(text) for text in re.findall(r"\d+", re.split(r"[^\d.]", number)[0])]
+    if operator == "~=":
+        del numbers[-1]  # ~=2.3 is >=2.3,==2.*
+    if operator == "~=" or number.endswith(".*"):
+        pinned = tuple(numbers[:2])
+        return pinned < OLDEST_TORCH[: len(pinned)]
+    release = (*numbers, 0, 0, 0)[:3]  # what is left out counts as 0
+    return release <= (*OLDEST_TORCH, 0) if operator == "<" else release[:2] < OLDEST_TORCH
 
 
 def release_of(number: str) -> tuple[int, ...]:

@@ -63,14 +63,27 @@ def test_words_mean_the_tested_torch(choice: str) -> None:
     assert install.torch_requirement(choice) == install.TESTED_TORCH
 
 
-@pytest.mark.parametrize("spec", ["torch==2.4.0", "torch>=2.4", "torch==2.12.1+cu130", "torch>=2.5,<3", "torch ~= 2.9"])
+@pytest.mark.parametrize(
+    "spec",
+    ["torch==2.4.0", "torch>=2.4", "torch==2.12.1+cu130", "torch>=2.5,<3", "torch ~= 2.9", "torch==2.*", "torch~=2.0",
+     "torch~=2.4.0", "torch==2.4rc1", "torch<=2.4", "torch<2.4.1", "torch!=2.0"],
+)  # fmt: skip
 def test_requirements_are_passed_on(spec: str) -> None:
     assert install.torch_requirement(spec) == spec
 
 
-@pytest.mark.parametrize("spec", ["torch==1.13", "torch<2.4", "torch<=2.3.1", "torch~=2.3", "torch>=2.4,==2.3.*"])
-def test_a_torch_that_is_too_old_is_refused(spec: str, tmp_path: Path) -> None:
-    result = run("--torch", spec, home=tmp_path / "home")
+@pytest.mark.parametrize(
+    "spec",
+    ["torch==1.*", "torch==2", "torch===2.3.1+cpu", "torch<2.4", "torch<2.4.0", "torch<2", "torch<=2.3.1", "torch<=2",
+     "torch~=1.13", "torch~=2.3.0", "torch>=2.4,==2.3.*"],
+)  # fmt: skip
+def test_requirements_that_only_a_torch_too_old_meets_are_refused(spec: str) -> None:
+    with pytest.raises(install.Stop, match="too old"):
+        install.torch_requirement(spec)
+
+
+def test_a_torch_that_is_too_old_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    result = run("--torch", "torch==1.13", home=tmp_path / "home")
     assert result.returncode == 1
     assert "too old" in result.stderr and "--torch auto" in result.stderr
     assert not (tmp_path / "home").exists()
