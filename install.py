@@ -86,7 +86,7 @@ class Stop(Exception):
 
 
 def data_dir() -> Path:
-    """Return krita-drag's data directory: the rule of engine/paths.py without the package that it uses."""
+    """Return krita-drag's data directory: the rule of krita_drag/places.py for a program that is not installed yet."""
     if home := os.environ.get("KRITA_DRAG_HOME"):
         return Path(home).expanduser().absolute()
     xdg = Path(os.environ.get("XDG_DATA_HOME", ""))
