@@ -7,7 +7,7 @@ into every Krita of this user (krita_plugin/installing). In the data directory (
 krita-drag's folder among the user's application data; `.venv` for `--test`):
 
     engine-venv/    the environment; made anew when it is broken or when pip was killed while writing into it
-    install.json    finished steps; its "state" is `incomplete` until the last one is done
+    install.json    the finished steps, and the environment's Python for Krita to start the engine with
     install.log     all that pip said
     models/         model files, written by the engine
     wheels/         pyzmq for the Python inside Krita, where that lacks it
@@ -420,9 +420,9 @@ class State:
         except (OSError, ValueError, TypeError, KeyError):
             return cls(path)
 
-    def save(self, state: str = "incomplete") -> None:
+    def save(self) -> None:
         """Replace the file in one go."""
-        data = {"version": version(), "state": state, "python": self.python, "torch": self.torch}
+        data = {"version": version(), "python": self.python, "torch": self.torch}
         data |= {"running": self.running, "done": self.done}
         partial = self.path.with_name(self.path.name + ".part")
         partial.write_text(json.dumps(data, indent=2) + "\n", "utf-8")
@@ -545,7 +545,7 @@ class Installer:
             self.state.save()
             self.console.end(outcome)
         self.state.running = ""
-        self.state.save("complete")
+        self.state.save()
 
     def make_environment(self) -> str:
         """Make the virtual environment, in place of a broken or outdated one."""
