@@ -56,6 +56,7 @@ MODEL = "faces"
 DEMO = ["--seed", "7", "--point", "600,760:640,740", "--point", "428,758:390,740"]
 OWN_FILES = ("engine-venv", "install.json", "install.json.part", "install.log", "demo.png", "demo-report.png", "wheels")
 ENGINE_FILES = ("downloads", "logs")
+KEPT_FILES = ("models", "models.lock", "pins.json", "pins.json.part", "engine", "keys")  # unless told to purge
 # Krita exports the first two to its children; the others would make pip install somewhere else.
 DROPPED_VARIABLES = ("PYTHONPATH", "PYTHONHOME", "__PYVENV_LAUNCHER__", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT")
 MACHINE = f"Python {platform.python_version()} on {platform.system()} {platform.machine()}"
@@ -665,7 +666,7 @@ class Installer:
 
 def uninstall(options: argparse.Namespace, home: Path) -> None:
     """Remove what this program made, and the models when told to; of a link only the link goes."""
-    names = [*OWN_FILES, *ENGINE_FILES, *(["models", "models.lock", "engine", "keys"] if options.purge else [])]
+    names = [*OWN_FILES, *ENGINE_FILES, *(KEPT_FILES if options.purge else [])]
     paths = [home / name for name in names if os.path.lexists(home / name)] + sorted(home.glob(".install-*-*"))
     in_krita = [] if options.no_krita else krita_side().installed_files()
     found = [f"To be removed: {path}" for path in [*paths, *in_krita]]

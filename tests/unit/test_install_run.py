@@ -211,11 +211,12 @@ def test_when_the_engine_fails_its_words_are_passed_on(word: str, installed: Che
 
 
 def test_uninstalling_keeps_the_models_unless_told(installed: Checkout) -> None:
-    (installed.home / "sketch.kra").touch()
+    for name in ("models.lock", "pins.json", "sketch.kra"):
+        (installed.home / name).touch()
     result = installed.install("--uninstall")
     assert result.returncode == 1 and "--yes" in result.stderr and installed.python().exists()
     assert installed.install("--uninstall", "--yes").returncode == 0
-    assert sorted(path.name for path in installed.home.iterdir()) == ["models", "sketch.kra"]
+    assert {path.name for path in installed.home.iterdir()} == {"models", "models.lock", "pins.json", "sketch.kra"}
     assert installed.install("--uninstall", "--yes", "--purge").returncode == 0
     assert [path.name for path in installed.home.iterdir()] == ["sketch.kra"]
     assert "nothing to remove" in installed.install("--uninstall", "--yes").stdout
