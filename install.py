@@ -57,6 +57,15 @@ DEMO = ["--seed", "7", "--point", "600,760:640,740", "--point", "428,758:390,740
 OWN_FILES = ("engine-venv", "install.json", "install.json.part", "install.log", "demo.png", "demo-report.png", "wheels")
 ENGINE_FILES = ("downloads", "logs")
 KEPT_FILES = ("models", "models.lock", "pins.json", "pins.json.part", "engine", "keys")  # unless told to purge
+# What nobody but krita-drag makes, with a text that is in it: by one of these a folder is known as krita-drag's.
+MARKS = {
+    ".install-lock": "",  # of any run of this file
+    "install.json": '"torch"',
+    "engine-venv/pyvenv.cfg": "",
+    "models.lock": "",  # these three are of an engine that came without this file, or outlived an uninstallation
+    "keys/client.key": '"secret"',
+    "engine/keys/engine.key": '"secret"',
+}
 # Krita exports the first two to its children; the others would make pip install somewhere else.
 DROPPED_VARIABLES = ("PYTHONPATH", "PYTHONHOME", "__PYVENV_LAUNCHER__", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT")
 MACHINE = f"Python {platform.python_version()} on {platform.system()} {platform.machine()}"
@@ -90,6 +99,11 @@ def data_dir() -> Path:
     """Return krita-drag's data directory: the rule of krita_drag/places.py for a program that is not installed yet."""
     if home := os.environ.get("KRITA_DRAG_HOME"):
         return Path(home).expanduser().absolute()
+    return usual_dir()
+
+
+def usual_dir() -> Path:
+    """Return the data directory of a user who has not chosen another one."""
     xdg = Path(os.environ.get("XDG_DATA_HOME", ""))
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "krita-drag"
@@ -664,10 +678,26 @@ class Installer:
         self.console.say("\n".join(lines))
 
 
+def is_ours(home: Path) -> bool:
+    """Tell whether a folder is krita-drag's: the usual one always, another one by what is in it."""
+    return home == usual_dir() or any(holds(home / name, text) for name, text in MARKS.items())
+
+
+def holds(path: Path, text: str) -> bool:
+    """Tell whether there is such a file with this text in it."""
+    try:
+        return path.is_file() and (not text or text in path.read_text("utf-8", "replace"))
+    except OSError:
+        return False
+
+
 def uninstall(options: argparse.Namespace, home: Path) -> None:
     """Remove what this program made, and the models when told to; of a link only the link goes."""
     names = [*OWN_FILES, *ENGINE_FILES, *(KEPT_FILES if options.purge else [])]
     paths = [home / name for name in names if os.path.lexists(home / name)] + sorted(home.glob(".install-*-*"))
+    if paths and not is_ours(home):
+        way_out = "Give krita-drag's own folder with --home DIR; if it is this one, delete it by hand."
+        raise Stop(f"Nothing was removed: {home} shows no sign of krita-drag, only files of the same names.", way_out)
     in_krita = [] if options.no_krita else krita_side().installed_files()
     found = [f"To be removed: {path}" for path in [*paths, *in_krita]]
     print("\n".join(found) or f"There is nothing to remove in {home}.")

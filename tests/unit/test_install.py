@@ -14,6 +14,7 @@ from types import ModuleType
 
 import pytest
 from file_server import serving
+from krita_drag.keys import load_or_create
 
 from engine.paths import data_dir
 
@@ -268,6 +269,29 @@ def test_a_dry_run_touches_nothing(arguments: tuple[str, ...], tmp_path: Path) -
     assert (result.returncode, result.stderr) == (0, "")
     assert str(home) in result.stdout
     assert not home.exists()
+
+
+def test_a_folder_of_somebody_else_is_not_emptied(tmp_path: Path) -> None:
+    files = {"engine/mine.py": "", "keys/client.key": "-----BEGIN", "install.json": '{"name": "mine"}', "demo.png": ""}
+    for name, text in files.items():
+        (tmp_path / "project" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "project" / name).write_text(text)
+    result = run("--uninstall", "--purge", "--yes", home=tmp_path / "project")
+    assert result.returncode == 1 and "no sign of krita-drag" in result.stderr and "--home" in result.stderr
+    assert all((tmp_path / "project" / name).exists() for name in files)
+
+
+def test_a_folder_of_ours_is_known_without_its_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (".install-lock", "engine-venv/pyvenv.cfg", "models.lock"):
+        path = tmp_path / Path(name).name / name
+        path.parent.mkdir(parents=True)
+        path.touch()
+        assert install.is_ours(tmp_path / path.name)
+    for name in ("keys/client.key", "engine/keys/engine.key"):
+        load_or_create(tmp_path / Path(name).name / name)
+        assert install.is_ours(tmp_path / Path(name).name)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    assert install.is_ours(install.usual_dir())
 
 
 def test_install_py_alone_says_what_is_missing(tmp_path: Path) -> None:
