@@ -20,13 +20,11 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import hashlib
 import importlib
 import importlib.util
 import json
 import os
 import platform
-import re
 import shlex
 import shutil
 import signal
@@ -34,10 +32,9 @@ import struct
 import subprocess
 import sys
 import tempfile
-import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import NoReturn
@@ -52,6 +49,8 @@ if not ((ROOT / "pyproject.toml").exists() and (ROOT / "krita_plugin" / "install
 sys.path[:0] = [str(ROOT), str(ROOT / "krita_plugin")]
 sys.dont_write_bytecode = True  # nothing is written into the checkout
 
+from installing.checkout import digest_of, source_files, version
+from installing.record import State, discard, only_run
 from installing.running import Console, Stop, explain
 from installing.torch_choice import (
     TESTED_TORCH,
@@ -62,7 +61,6 @@ from installing.torch_choice import (
     torch_requirement,
 )
 
-SOURCES = ("pyproject.toml", "README.md", "LICENSE", "engine", "stylegan2", "krita_plugin")
 NEEDED_GB = {"cpu": 3, "cuda": 9}  # downloads, what pip unpacks, what stays
 MODEL = "faces"
 DEMO = ["--seed", "7", "--point", "600,760:640,740", "--point", "428,758:390,740"]
@@ -132,107 +130,9 @@ def check_space(home: Path, needed_gb: float) -> None:
         raise Stop(message, "Free some space, or choose a folder on another disk with --home DIR.")
 
 
-def version() -> str:
-    """Return the version that this checkout installs."""
-    match = re.search(r'^version = "(.+)"', (ROOT / "pyproject.toml").read_text("utf-8"), re.MULTILINE)
-    return match[1] if match else "unknown"
-
-
-def source_files() -> list[Path]:
-    """List the files that the engine is built from, relative to the checkout."""
-    found = [path for name in SOURCES for path in (ROOT / name, *(ROOT / name).rglob("*")) if path.is_file()]
-    return sorted(path.relative_to(ROOT) for path in found if "__pycache__" not in path.parts)
-
-
-def digest_of(paths: Sequence[Path]) -> str:
-    """Return a hash that changes with every change of these files of the checkout."""
-    digest = hashlib.sha256()
-    for path in paths:
-        digest.update(path.as_posix().encode() + b"\0" + (ROOT / path).read_bytes() + b"\0")
-    return digest.hexdigest()
-
-
 def krita_side() -> ModuleType:
     """Return the part of the installer that knows Krita; with it comes `engine`, which sets variables."""
     return importlib.import_module("installing.everywhere")
-
-
-def rename(source: Path, target: Path) -> None:
-    """Rename, with patience for the antivirus programs that hold on to new files on Windows."""
-    for pause_s in (0.2, 1.0, 3.0, None):
-        try:
-            source.replace(target)
-            return
-        except PermissionError as error:
-            if pause_s is None or sys.platform != "win32":
-                raise Stop(f"{source} cannot be moved.", "Close Krita and the like, then run again.") from error
-            time.sleep(pause_s)
-
-
-def discard(path: Path, home: Path) -> None:
-    """Remove a file or folder; a folder is moved away first, so that no half of it can be taken for the whole."""
-    if path.is_symlink() or path.is_file():
-        path.unlink()
-    elif path.exists():
-        trash = Path(tempfile.mkdtemp(prefix=".install-trash-", dir=home))
-        try:
-            rename(path, trash / "content")
-        finally:
-            shutil.rmtree(trash, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def only_run(home: Path) -> Iterator[tuple[int, ...]]:
-    """Hold a lock that ends with this process, however it ends; Stop when another one has it.
-
-    Yields:
-        Descriptors that make a child share the lock, where the system can do that.
-    """
-    with (home / ".install-lock").open("ab") as lock:
-        try:
-            if sys.platform == "win32":
-                import msvcrt
-
-                msvcrt.locking(lock.fileno(), msvcrt.LK_NBLCK, 1)
-            else:
-                import fcntl
-
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError) as error:
-            raise Stop(f"Another installation is at work in {home}.", "Wait for its end, then run again.") from error
-        yield () if sys.platform == "win32" else (lock.fileno(),)
-
-
-@dataclass
-class State:
-    """What is finished, as `install.json` keeps it."""
-
-    path: Path
-    torch: str = "auto"  # the --torch that the environment was made for
-    running: str = ""  # the step at work; still set when a run begins: the last one was killed in it
-    done: dict[str, str] = field(default_factory=dict)  # step -> what it was done with
-    python: str = ""  # the environment's, for Krita to start the engine with
-
-    @classmethod
-    def load(cls, path: Path) -> State:
-        """Read the file; when missing or damaged, nothing counts as done."""
-        try:
-            data = json.loads(path.read_text("utf-8"))
-            return cls(path, str(data["torch"]), str(data["running"]), dict(data["done"]))
-        except (OSError, ValueError, TypeError, KeyError):
-            return cls(path)
-
-    def save(self) -> None:
-        """Replace the file in one go."""
-        data = {"version": version(), "python": self.python, "torch": self.torch}
-        data |= {"running": self.running, "done": self.done}
-        partial = self.path.with_name(self.path.name + ".part")
-        partial.write_text(json.dumps(data, indent=2) + "\n", "utf-8")
-        rename(partial, self.path)
-
-    def forget_environment(self) -> None:
-        """Count only what lies outside of the environment as done."""
-        self.done = {name: key for name, key in self.done.items() if name in ("model", "demo")}
 
 
 @dataclass(frozen=True)

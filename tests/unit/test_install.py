@@ -128,19 +128,6 @@ def test_a_read_only_data_directory(tmp_path: Path) -> None:
     assert "cannot be used as a folder" in result.stderr and "--home" in result.stderr
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"torch": 1, "running": "", "done": 3}'])
-def test_a_damaged_record_counts_as_nothing_done(text: str, tmp_path: Path) -> None:
-    (tmp_path / "install.json").write_text(text)
-    assert install.State.load(tmp_path / "install.json") == install.State(tmp_path / "install.json")
-
-
-def test_the_record_comes_back(tmp_path: Path) -> None:
-    state = install.State(tmp_path / "install.json", "cuda", "engine", {"torch": "key"})
-    state.save()
-    assert install.State.load(state.path) == state
-    assert [path.name for path in tmp_path.iterdir()] == ["install.json"]
-
-
 def test_only_one_run_at_a_time(tmp_path: Path) -> None:
     with install.only_run(tmp_path):
         result = run(home=tmp_path)
@@ -148,15 +135,6 @@ def test_only_one_run_at_a_time(tmp_path: Path) -> None:
     assert "Another installation is at work" in result.stderr
     with install.only_run(tmp_path):
         pass
-
-
-def test_removing_a_link_leaves_what_it_points_to(tmp_path: Path) -> None:
-    (tmp_path / "elsewhere").mkdir()
-    (tmp_path / "elsewhere" / "model").write_text("mine")
-    (tmp_path / "models").symlink_to(tmp_path / "elsewhere")
-    install.discard(tmp_path / "models", tmp_path)
-    assert not (tmp_path / "models").is_symlink()
-    assert (tmp_path / "elsewhere" / "model").exists()
 
 
 @pytest.mark.parametrize("arguments", [(), ("--torch", "cpu", "--no-demo"), ("--uninstall", "--purge")])
