@@ -28,7 +28,6 @@ import platform
 import shlex
 import shutil
 import signal
-import struct
 import subprocess
 import sys
 import tempfile
@@ -50,6 +49,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "krita_plugin")]
 sys.dont_write_bytecode = True  # nothing is written into the checkout
 
 from installing.checkout import digest_of, source_files, version
+from installing.conditions import check_python, check_space, prepare_home
+from installing.data_folder import data_dir, removable
 from installing.record import State, discard, only_run
 from installing.running import Console, Stop, explain
 from installing.torch_choice import (
@@ -64,70 +65,8 @@ from installing.torch_choice import (
 NEEDED_GB = {"cpu": 3, "cuda": 9}  # downloads, what pip unpacks, what stays
 MODEL = "faces"
 DEMO = ["--seed", "7", "--point", "600,760:640,740", "--point", "428,758:390,740"]
-OWN_FILES = ("engine-venv", "install.json", "install.json.part", "install.log", "demo.png", "demo-report.png", "wheels")
-ENGINE_FILES = ("downloads", "logs")
-KEPT_FILES = ("models", "models.lock", "pins.json", "pins.json.part", "engine", "keys")  # unless told to purge
-# What nobody but krita-drag makes, with a text that is in it: by one of these a folder is known as krita-drag's.
-MARKS = {
-    ".install-lock": "",  # of any run of this file
-    "install.json": '"torch"',
-    "engine-venv/pyvenv.cfg": "",
-    "models.lock": "",  # these three are of an engine that came without this file, or outlived an uninstallation
-    "keys/client.key": '"secret"',
-    "engine/keys/engine.key": '"secret"',
-}
 # Krita exports the first two to its children; the others would make pip install somewhere else.
 DROPPED_VARIABLES = ("PYTHONPATH", "PYTHONHOME", "__PYVENV_LAUNCHER__", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT")
-
-
-def data_dir() -> Path:
-    """Return krita-drag's data directory: the rule of krita_drag/places.py for a program that is not installed yet."""
-    if home := os.environ.get("KRITA_DRAG_HOME"):
-        return Path(home).expanduser().absolute()
-    return usual_dir()
-
-
-def usual_dir() -> Path:
-    """Return the data directory of a user who has not chosen another one."""
-    xdg = Path(os.environ.get("XDG_DATA_HOME", ""))
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "krita-drag"
-    if xdg.is_absolute():
-        return xdg / "krita-drag"
-    return Path.home() / ("Library/Application Support" if sys.platform == "darwin" else ".local/share") / "krita-drag"
-
-
-def check_python(bits: int = struct.calcsize("P") * 8) -> None:
-    """Stop unless this Python can carry the engine."""
-    if bits < 64:
-        raise Stop("This Python is a 32-bit one, which PyTorch does not support.", "Use a 64-bit Python.")
-    if "WindowsApps" in sys.base_prefix:
-        reason = "The Python of the Microsoft Store hides what it installs from other programs such as Krita."
-        raise Stop(reason, "Install Python from its own web site and run this file with that.")
-    if not (importlib.util.find_spec("venv") and importlib.util.find_spec("ensurepip")):
-        reason = "This Python cannot make virtual environments: its module venv or ensurepip is missing."
-        raise Stop(reason, "On Debian and Ubuntu: sudo apt-get install python3-venv")
-
-
-def prepare_home(home: Path) -> None:
-    """Make the data directory and see that it can be written to."""
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=home):
-            pass
-    except OSError as error:
-        is_file = isinstance(error, (FileExistsError, NotADirectoryError))
-        reason = "a file is in its place or above it" if is_file else error.strerror
-        raise Stop(f"{home} cannot be used as a folder: {reason}.", "Choose another one with --home DIR.") from error
-
-
-def check_space(home: Path, needed_gb: float) -> None:
-    """Stop when the disk that `home` is or will be on has too little room."""
-    there = next(folder for folder in (home, *home.parents) if folder.exists())
-    free_gb = shutil.disk_usage(there).free / 1e9
-    if free_gb < needed_gb:
-        message = f"The disk of {there} has {free_gb:.1f} GB free; the installation needs {needed_gb:g} GB."
-        raise Stop(message, "Free some space, or choose a folder on another disk with --home DIR.")
 
 
 def krita_side() -> ModuleType:
@@ -365,26 +304,9 @@ class Installer:
         self.console.say("\n".join(lines))
 
 
-def is_ours(home: Path) -> bool:
-    """Tell whether a folder is krita-drag's: the usual one always, another one by what is in it."""
-    return home == usual_dir() or any(holds(home / name, text) for name, text in MARKS.items())
-
-
-def holds(path: Path, text: str) -> bool:
-    """Tell whether there is such a file with this text in it."""
-    try:
-        return path.is_file() and (not text or text in path.read_text("utf-8", "replace"))
-    except OSError:
-        return False
-
-
 def uninstall(options: argparse.Namespace, home: Path) -> None:
     """Remove what this program made, and the models when told to; of a link only the link goes."""
-    names = [*OWN_FILES, *ENGINE_FILES, *(KEPT_FILES if options.purge else [])]
-    paths = [home / name for name in names if os.path.lexists(home / name)] + sorted(home.glob(".install-*-*"))
-    if paths and not is_ours(home):
-        way_out = "Give krita-drag's own folder with --home DIR; if it is this one, delete it by hand."
-        raise Stop(f"Nothing was removed: {home} shows no sign of krita-drag, only files of the same names.", way_out)
+    paths = removable(home, options.purge)
     in_krita = [] if options.no_krita else krita_side().installed_files()
     found = [f"To be removed: {path}" for path in [*paths, *in_krita]]
     print("\n".join(found) or f"There is nothing to remove in {home}.")

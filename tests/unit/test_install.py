@@ -2,33 +2,21 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
-from krita_drag.keys import load_or_create
 
-from engine.paths import data_dir
+sys.path.insert(0, str(Path(__file__).parents[2] / "krita_plugin"))
+
+from installing.conditions import check_python, check_space
+from installing.record import only_run
+from installing.running import Stop
 
 ROOT = Path(__file__).parents[2]
-PATHS = ("KRITA_DRAG_HOME", "XDG_DATA_HOME")
-
-
-def _load() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("install", ROOT / "install.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["install"] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
-
-
-install = _load()
 
 
 def run(*arguments: str, home: Path) -> subprocess.CompletedProcess[str]:
@@ -40,19 +28,6 @@ def run(*arguments: str, home: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         command, capture_output=True, encoding="utf-8", env=env, stdin=subprocess.DEVNULL, check=False
     )
-
-
-@pytest.mark.parametrize(
-    "variables",
-    [{}, {"KRITA_DRAG_HOME": "/a b"}, {"KRITA_DRAG_HOME": "~/x"}, {"KRITA_DRAG_HOME": "x"}, {"KRITA_DRAG_HOME": ""},
-     {"XDG_DATA_HOME": "/data"}, {"XDG_DATA_HOME": "relative"}, {"XDG_DATA_HOME": ""}],
-)  # fmt: skip
-def test_the_data_directory_is_the_engines(variables: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in PATHS:
-        monkeypatch.delenv(name, raising=False)
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    assert install.data_dir() == data_dir()
 
 
 def test_a_torch_that_is_too_old_is_refused_before_anything_is_made(tmp_path: Path) -> None:
@@ -71,9 +46,9 @@ def test_a_torch_that_is_not_understood_is_refused(spec: str, tmp_path: Path) ->
 
 
 def test_pythons_that_cannot_carry_the_engine_are_refused() -> None:
-    install.check_python()
-    with pytest.raises(install.Stop, match="32-bit"):
-        install.check_python(32)
+    check_python()
+    with pytest.raises(Stop, match="32-bit"):
+        check_python(32)
 
 
 def test_an_older_python_is_told_which_one_it_takes() -> None:
@@ -102,9 +77,9 @@ def test_missing_ensurepip_names_the_debian_package(tmp_path: Path) -> None:
 
 
 def test_disk_space_is_looked_at_first(tmp_path: Path) -> None:
-    install.check_space(tmp_path / "not" / "there" / "yet", 0)
-    with pytest.raises(install.Stop, match=r"GB free; the installation needs 1e\+09 GB") as raised:
-        install.check_space(tmp_path / "not" / "there" / "yet", 1e9)
+    check_space(tmp_path / "not" / "there" / "yet", 0)
+    with pytest.raises(Stop, match=r"GB free; the installation needs 1e\+09 GB") as raised:
+        check_space(tmp_path / "not" / "there" / "yet", 1e9)
     assert "--home" in raised.value.hint
 
 
@@ -129,11 +104,11 @@ def test_a_read_only_data_directory(tmp_path: Path) -> None:
 
 
 def test_only_one_run_at_a_time(tmp_path: Path) -> None:
-    with install.only_run(tmp_path):
+    with only_run(tmp_path):
         result = run(home=tmp_path)
     assert result.returncode == 1
     assert "Another installation is at work" in result.stderr
-    with install.only_run(tmp_path):
+    with only_run(tmp_path):
         pass
 
 
@@ -154,19 +129,6 @@ def test_a_folder_of_somebody_else_is_not_emptied(tmp_path: Path) -> None:
     result = run("--uninstall", "--purge", "--yes", home=tmp_path / "project")
     assert result.returncode == 1 and "no sign of krita-drag" in result.stderr and "--home" in result.stderr
     assert all((tmp_path / "project" / name).exists() for name in files)
-
-
-def test_a_folder_of_ours_is_known_without_its_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in (".install-lock", "engine-venv/pyvenv.cfg", "models.lock"):
-        path = tmp_path / Path(name).name / name
-        path.parent.mkdir(parents=True)
-        path.touch()
-        assert install.is_ours(tmp_path / path.name)
-    for name in ("keys/client.key", "engine/keys/engine.key"):
-        load_or_create(tmp_path / Path(name).name / name)
-        assert install.is_ours(tmp_path / Path(name).name)
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    assert install.is_ours(install.usual_dir())
 
 
 def test_install_py_alone_says_what_is_missing(tmp_path: Path) -> None:
