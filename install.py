@@ -14,29 +14,10 @@ krita-drag's folder among the user's application data; `.venv` for `--test`):
     .install-*      work in progress; the next run removes what is left of it
 """
 
-# ruff: noqa: E402, UP036 (see that what is imported can be there, before importing it)
+# ruff: noqa: E402, UP036 (see what is there before importing it; Python 3.6 has to get as far as to say that it is old)
 
-from __future__ import annotations
-
-import argparse
-import contextlib
-import importlib
-import importlib.util
-import json
-import os
-import platform
-import shlex
-import shutil
-import signal
-import subprocess
 import sys
-import tempfile
-import traceback
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
-from typing import NoReturn
 
 ROOT = Path(__file__).resolve().parent
 if sys.version_info < (3, 10):
@@ -47,6 +28,22 @@ if not ((ROOT / "pyproject.toml").exists() and (ROOT / "krita_plugin" / "install
     sys.exit(f"install.py: {reason}\nGet the whole project and run install.py there.")
 sys.path[:0] = [str(ROOT), str(ROOT / "krita_plugin")]
 sys.dont_write_bytecode = True  # nothing is written into the checkout
+
+import argparse
+import contextlib
+import json
+import os
+import platform
+import shlex
+import shutil
+import signal
+import subprocess
+import tempfile
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import NoReturn
 
 from installing.checkout import digest_of, source_files, version
 from installing.conditions import check_python, check_space, prepare_home
@@ -70,8 +67,10 @@ DROPPED_VARIABLES = ("PYTHONPATH", "PYTHONHOME", "__PYVENV_LAUNCHER__", "PIP_TAR
 
 
 def krita_side() -> ModuleType:
-    """Return the part of the installer that knows Krita; with it comes `engine`, which sets variables."""
-    return importlib.import_module("installing.everywhere")
+    """Return the part of the installer that knows Krita; late, as `engine` comes with it and sets variables."""
+    from installing import everywhere
+
+    return everywhere
 
 
 @dataclass(frozen=True)

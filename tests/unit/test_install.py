@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import shutil
 import subprocess
@@ -51,7 +52,10 @@ def test_pythons_that_cannot_carry_the_engine_are_refused() -> None:
         check_python(32)
 
 
-def test_an_older_python_is_told_which_one_it_takes() -> None:
+def test_an_older_python_can_read_the_file_and_says_what_it_takes() -> None:
+    text = (ROOT / "install.py").read_text("utf-8")
+    ast.parse(text, feature_version=(3, 6))
+    assert "from __future__" not in text, "3.6 refuses that before it reads anything else"
     code = (
         "import runpy, sys; sys.version_info = (3, 9, 18, 'final', 0); "
         f"runpy.run_path({str(ROOT / 'install.py')!r}, run_name='__main__')"
