@@ -288,6 +288,7 @@ def test_a_file_for_kritas_importer(checkout: Checkout) -> None:
     assert "Import Python Plugin from File" in result.stdout
     names = set(zipfile.ZipFile(archive).namelist())
     assert {"krita_drag/", "krita_drag/__init__.py", "krita_drag.desktop"} <= names
+    assert {name.partition("/")[0] for name in names} == {"krita_drag", "krita_drag.desktop"}
     vendored = {name.split("/")[2] for name in names if name.startswith("krita_drag/vendor/") and name.count("/") > 2}
     assert len(vendored) == 16
     assert done(checkout) == ["environment"]  # and Krita does not take that for the engine
