@@ -7,417 +7,70 @@ into every Krita of this user (krita_plugin/installing). In the data directory (
 krita-drag's folder among the user's application data; `.venv` for `--test`):
 
     engine-venv/    the environment; made anew when it is broken or when pip was killed while writing into it
-    install.json    finished steps; its "state" is `incomplete` until the last one is done
+    install.json    the finished steps, and the environment's Python for Krita to start the engine with
     install.log     all that pip said
     models/         model files, written by the engine
     wheels/         pyzmq for the Python inside Krita, where that lacks it
     .install-*      work in progress; the next run removes what is left of it
 """
 
-from __future__ import annotations
+# ruff: noqa: E402, UP036 (see what is there before importing it; Python 3.6 has to get as far as to say that it is old)
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+if sys.version_info < (3, 10):
+    reason = "This is Python {}.{}; krita-drag needs 3.10 or newer.".format(*sys.version_info)
+    sys.exit(f"install.py: {reason}\nFor example: python3.12 install.py")
+if not ((ROOT / "pyproject.toml").exists() and (ROOT / "krita_plugin" / "installing").exists()):
+    reason = "The rest of krita-drag is not beside install.py."
+    sys.exit(f"install.py: {reason}\nGet the whole project and run install.py there.")
+sys.path[:0] = [str(ROOT), str(ROOT / "krita_plugin")]
+sys.dont_write_bytecode = True  # nothing is written into the checkout
 
 import argparse
 import contextlib
-import hashlib
-import importlib
-import importlib.util
 import json
 import os
 import platform
-import re
 import shlex
 import shutil
 import signal
-import ssl
-import struct
 import subprocess
-import sys
 import tempfile
-import threading
-import time
 import traceback
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from types import ModuleType
-from typing import BinaryIO, NoReturn
+from typing import NoReturn
 
-ROOT = Path(__file__).resolve().parent
-SOURCES = ("pyproject.toml", "README.md", "LICENSE", "engine", "stylegan2", "krita_plugin")
-OLDEST_TORCH = (2, 4)
-TESTED_TORCH = "torch==2.13.0"
-CPU_INDEX = "https://download.pytorch.org/whl/cpu"
-CUDA_INDEX = "https://download.pytorch.org/whl/cu130"
-PROBE_TIMEOUT_S = 5.0
+from installing.checkout import digest_of, source_files, version
+from installing.conditions import check_python, check_space, prepare_home
+from installing.data_folder import data_dir, removable
+from installing.record import State, discard, only_run
+from installing.running import Console, Stop, explain
+from installing.torch_choice import (
+    TESTED_TORCH,
+    has_nvidia_gpu,
+    import_torch,
+    reachable,
+    torch_indexes,
+    torch_requirement,
+)
+
 NEEDED_GB = {"cpu": 3, "cuda": 9}  # downloads, what pip unpacks, what stays
 MODEL = "faces"
 DEMO = ["--seed", "7", "--point", "600,760:640,740", "--point", "428,758:390,740"]
-OWN_FILES = ("engine-venv", "install.json", "install.json.part", "install.log", "demo.png", "demo-report.png", "wheels")
-ENGINE_FILES = ("downloads", "logs")
 # Krita exports the first two to its children; the others would make pip install somewhere else.
 DROPPED_VARIABLES = ("PYTHONPATH", "PYTHONHOME", "__PYVENV_LAUNCHER__", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT")
-MACHINE = f"Python {platform.python_version()} on {platform.system()} {platform.machine()}"
-# What a failed command printed -> what that means, and the way out. The first match counts.
-FAILURES = (
-    (r"No space left|Errno 28\b|not enough space", "the disk is full", "Free some space, then run again."),
-    (r"Long Path support", "a path is longer than Windows allows", r"Use a short folder: --home C:\kd"),
-    (r"CERTIFICATE_VERIFY_FAILED|SSLError", "the package index has a certificate that is not trusted here",
-     "Behind a company's proxy, set PIP_CERT to the file of its certificate, then run again."),
-    (r"ProxyError|NameResolution|NewConnectionError|Connect(ion)?Timeout|ReadTimeout|IncompleteRead|Failed to establish"
-     r"|Connection(Reset|Refused|Aborted)|getaddrinfo failed|Network is unreachable", "the network does not answer",
-     "Check the connection, or set HTTPS_PROXY to your proxy; then run again."),
-    (r"No matching distribution found for torch\b", f"the package index has no such torch for {MACHINE}",
-     "Use a Python that PyTorch supports (3.10 to 3.13 are safe), or choose another version with --torch SPEC."),
-    (r"No matching distribution found", f"the package index lacks a package for {MACHINE}",
-     "See which index pip is set to use (pip config list), or use another Python."),
-    (r"Errno (13|30)\b|WinError (5|32)\b|Permission denied|Access is denied", "a file could not be written",
-     "Close Krita and other programs that use the engine, then run again."),
-)  # fmt: skip
-
-
-class Stop(Exception):
-    """Ends the run with a sentence and a way out; `rebuild`: what was being written cannot be trusted."""
-
-    def __init__(self, message: str, hint: str, rebuild: bool = False) -> None:
-        super().__init__(message)
-        self.message, self.hint, self.rebuild = message, hint, rebuild
-
-
-def data_dir() -> Path:
-    """Return krita-drag's data directory: the rule of engine/paths.py without the package that it uses."""
-    if home := os.environ.get("KRITA_DRAG_HOME"):
-        return Path(home).expanduser().absolute()
-    xdg = Path(os.environ.get("XDG_DATA_HOME", ""))
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "krita-drag"
-    if xdg.is_absolute():
-        return xdg / "krita-drag"
-    return Path.home() / ("Library/Application Support" if sys.platform == "darwin" else ".local/share") / "krita-drag"
-
-
-def check_python(release: tuple[int, ...] = sys.version_info[:2], bits: int = struct.calcsize("P") * 8) -> None:
-    """Stop unless this Python can carry the engine."""
-    if release < (3, 10):
-        number = ".".join(map(str, release))
-        raise Stop(f"This is Python {number}; krita-drag needs 3.10 or newer.", "For example: python3.12 install.py")
-    if bits < 64:
-        raise Stop("This Python is a 32-bit one, which PyTorch does not support.", "Use a 64-bit Python.")
-    if "WindowsApps" in sys.base_prefix:
-        reason = "The Python of the Microsoft Store hides what it installs from other programs such as Krita."
-        raise Stop(reason, "Install Python from its own web site and run this file with that.")
-    if not (importlib.util.find_spec("venv") and importlib.util.find_spec("ensurepip")):
-        reason = "This Python cannot make virtual environments: its module venv or ensurepip is missing."
-        raise Stop(reason, "On Debian and Ubuntu: sudo apt-get install python3-venv")
-
-
-def prepare_home(home: Path) -> None:
-    """Make the data directory and see that it can be written to."""
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=home):
-            pass
-    except OSError as error:
-        is_file = isinstance(error, (FileExistsError, NotADirectoryError))
-        reason = "a file is in its place or above it" if is_file else error.strerror
-        raise Stop(f"{home} cannot be used as a folder: {reason}.", "Choose another one with --home DIR.") from error
-
-
-def check_space(home: Path, needed_gb: float) -> None:
-    """Stop when the disk that `home` is or will be on has too little room."""
-    there = next(folder for folder in (home, *home.parents) if folder.exists())
-    free_gb = shutil.disk_usage(there).free / 1e9
-    if free_gb < needed_gb:
-        message = f"The disk of {there} has {free_gb:.1f} GB free; the installation needs {needed_gb:g} GB."
-        raise Stop(message, "Free some space, or choose a folder on another disk with --home DIR.")
-
-
-def has_nvidia_gpu() -> bool:
-    """Ask the tool that comes with NVIDIA's driver."""
-    tool = shutil.which("nvidia-smi")
-    if not tool:
-        return False
-    try:
-        return b"GPU" in subprocess.run([tool, "-L"], capture_output=True, timeout=20, check=True).stdout
-    except (OSError, subprocess.SubprocessError):
-        return False
-
-
-def reachable(url: str, timeout_s: float = PROBE_TIMEOUT_S) -> bool:
-    """Tell whether a web address answers in time (in a thread: a socket's time-out leaves out the name look-up)."""
-    answers = []
-
-    def ask() -> None:
-        try:
-            urllib.request.urlopen(url, timeout=timeout_s).close()
-            answers.append(True)
-        except urllib.error.URLError as error:
-            answers.append(isinstance(error.reason, ssl.SSLError))  # pip may know certificates that Python does not
-        except (OSError, ValueError):
-            answers.append(False)
-
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    thread.join(timeout_s)
-    return answers == [True]
-
-
-def version() -> str:
-    """Return the version that this checkout installs."""
-    match = re.search(r'^version = "(.+)"', (ROOT / "pyproject.toml").read_text("utf-8"), re.MULTILINE)
-    return match[1] if match else "unknown"
-
-
-def source_files() -> list[Path]:
-    """List the files that the engine is built from, relative to the checkout."""
-    found = [path for name in SOURCES for path in (ROOT / name, *(ROOT / name).rglob("*")) if path.is_file()]
-    return sorted(path.relative_to(ROOT) for path in found if "__pycache__" not in path.parts)
-
-
-def digest_of(paths: Sequence[Path]) -> str:
-    """Return a hash that changes with every change of these files of the checkout."""
-    digest = hashlib.sha256()
-    for path in paths:
-        digest.update(path.as_posix().encode() + b"\0" + (ROOT / path).read_bytes() + b"\0")
-    return digest.hexdigest()
 
 
 def krita_side() -> ModuleType:
-    """Return the part of the installer that knows Krita; it may use the newest Python that `check_python` demands."""
-    sys.path[:0] = [str(ROOT), str(ROOT / "krita_plugin")]
-    sys.dont_write_bytecode = True  # nothing is written into the checkout
-    return importlib.import_module("installing.everywhere")
+    """Return the part of the installer that knows Krita; late, as `engine` comes with it and sets variables."""
+    from installing import everywhere
 
-
-def torch_requirement(choice: str) -> str:
-    """Turn the value of `--torch` into what pip is asked for; refuse here already what the engine cannot use."""
-    if choice in ("auto", "cpu", "cuda", "reuse"):
-        return TESTED_TORCH
-    clause = r"(===?|>=|<=|~=|!=|<|>)\s*(\d[\w.+!*]*)"
-    if not re.fullmatch(rf"torch\s*{clause}(\s*,\s*{clause})*", choice):
-        raise Stop(f"--torch {choice!r} is not understood.", f"Use cpu, cuda, auto or, say, --torch {TESTED_TORCH}")
-    for operator, number in re.findall(clause, choice):
-        excludes_oldest = operator == "<" and release_of(number) == OLDEST_TORCH
-        if excludes_oldest or (operator not in (">=", ">", "!=") and release_of(number) < OLDEST_TORCH):
-            refuse_torch(f"torch{operator}{number}")
-    return choice
-
-
-def release_of(number: str) -> tuple[int, ...]:
-    """Return major and minor of a version."""
-    return tuple(map(int, re.findall(r"\d+", number)[:2]))
-
-
-def refuse_torch(name: str) -> NoReturn:
-    """Stop over a torch that is too old."""
-    raise Stop(
-        f"{name} is too old: the engine needs 2.4 or newer.", f"Tested is {TESTED_TORCH}: --torch auto", rebuild=True
-    )
-
-
-def torch_indexes(choice: str, gpu: bool, system: str = sys.platform) -> list[str]:
-    """Return the package indexes to try in order; the empty text is the one that pip is set to use.
-
-    On the default index, builds for Linux come with CUDA (gigabytes), for Windows without, for Macs with Metal.
-    """
-    wants_cuda = choice == "cuda" or (gpu and choice != "cpu")
-    if system == "linux" and not wants_cuda:
-        return [CPU_INDEX, ""]
-    if system == "win32" and wants_cuda:
-        return [CUDA_INDEX] if choice == "cuda" else [CUDA_INDEX, ""]
-    return [""]
-
-
-def import_torch(python: str | Path, env: dict[str, str], *flags: str) -> tuple[str, list[str]]:
-    """Import torch in another process; return its version and the package folders there, or Stop."""
-    code = "import json, sys, torch; print(json.dumps([str(torch.__version__), sys.path]))"
-    result = subprocess.run([str(python), *flags, "-c", code], capture_output=True, env=env, check=False)
-    if result.returncode:
-        reason = (result.stderr.decode("utf-8", "replace").strip() or "it crashed").splitlines()[-1]
-        hint = "On Windows, install Microsoft's Visual C++ Redistributable. Else run again with --torch auto."
-        raise Stop(f"PyTorch does not load in {python} ({reason}).", hint, rebuild=True)
-    number, paths = json.loads(result.stdout.splitlines()[-1])
-    if release_of(number) < OLDEST_TORCH:
-        refuse_torch(f"torch {number}")
-    return number, [path for path in paths if Path(path).name in ("site-packages", "dist-packages")]
-
-
-class Console:
-    """Short lines for the person, everything for the log."""
-
-    def __init__(self) -> None:
-        self.log: BinaryIO | None = None
-        self.lock: tuple[int, ...] = ()  # descriptors that pip holds, too: it may outlive a killed installer
-        self._since = self._told = 0.0
-
-    def open_log(self, path: Path) -> None:
-        """Append to this file from now on; an old log that has grown long is dropped."""
-        fresh = not path.exists() or path.stat().st_size > 2_000_000
-        self.log = path.open("wb" if fresh else "ab", buffering=0)
-        self.record(f"\n== {time.strftime('%Y-%m-%d %H:%M:%S')}  {MACHINE}  {shlex.join(sys.argv)}")
-
-    def record(self, text: str) -> None:
-        """Write to the log only."""
-        if self.log:
-            self.log.write(f"{text}\n".encode("utf-8", "replace"))
-
-    def say(self, text: str) -> None:
-        """Print a line, over the line of progress if there is one."""
-        wipe = "\r".ljust(shutil.get_terminal_size().columns) + "\r"
-        print((wipe if sys.stdout.isatty() else "") + text, flush=True)
-        self.record(text)
-
-    def begin(self, title: str) -> None:
-        """Start a stage."""
-        self._since = self._told = time.monotonic()
-        self.say(f"{title} ...")
-
-    def progress(self, hint: str) -> None:
-        """Tell how long the stage has taken and what it is at; without a terminal only now and then."""
-        now = time.monotonic()
-        line = f"      {now - self._since:.0f} s  {hint}"[: shutil.get_terminal_size().columns - 1]
-        if sys.stdout.isatty():
-            print("\r" + line.ljust(shutil.get_terminal_size().columns - 1), end="", flush=True)
-        elif now - self._told > 20:
-            self._told = now
-            print(line, flush=True)
-
-    def end(self, outcome: str) -> None:
-        """Finish the stage."""
-        self.say(f"      {outcome} ({time.monotonic() - self._since:.0f} s)")
-
-    def run(self, command: Sequence[str | Path], env: dict[str, str], attached: bool = False) -> tuple[int, str]:
-        """Run a program to its end, into the log or attached to the terminal; return exit code and logged output."""
-        argv = [str(word) for word in command]
-        self.record("$ " + shlex.join(argv))
-        assert self.log
-        output, start = "", self.log.seek(0, os.SEEK_END)
-        sink, lock = (None, ()) if attached else (self.log, self.lock)
-        child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, env=env, pass_fds=lock)
-        try:
-            while True:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    child.wait(timeout=0.5)
-                ended = child.poll() is not None
-                if not attached:
-                    with Path(self.log.name).open("rb") as log:
-                        log.seek(start)
-                        output = log.read().decode("utf-8", "replace")
-                    self.progress(hint_of(output))
-                if ended:
-                    return child.returncode, output
-        except BaseException:
-            end_child(child)
-            raise
-
-
-def hint_of(output: str) -> str:
-    """Return the last line of pip's output in short; "Progress 12 of 34" are bytes."""
-    line = ("\n" + output.rstrip()).splitlines()[-1].strip()
-    if counted := re.fullmatch(r"Progress (\d+) of (\d+)", line):
-        return f"{int(counted[1]) / 1e6:.0f} of {int(counted[2]) / 1e6:.0f} MB"
-    if "Installing collected packages" in output:
-        return "unpacking what was downloaded"
-    return re.sub(r"(https?|file)://\S*/", "", line)
-
-
-def end_child(child: subprocess.Popen[bytes]) -> None:
-    """Give a child that heard Ctrl-C, too, time to finish; then end it."""
-    for end in (lambda: None, child.terminate, child.kill):
-        end()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            child.wait(timeout=5)
-            return
-
-
-def explain(output: str, what: str) -> Stop:
-    """Turn the output of a failed command into a sentence."""
-    began_to_write = "Installing collected packages" in output
-    for pattern, meaning, hint in FAILURES:
-        if re.search(pattern, output):
-            return Stop(f"{what} failed: {meaning}.", hint, began_to_write)
-    lines = [line.strip() for line in output.splitlines() if line.strip()] or ["it said nothing"]
-    errors = [line for line in lines if line.lower().startswith("error")] or lines
-    return Stop(f"{what} failed: {errors[-1]}", "The log has the details. Mend that and run again.", began_to_write)
-
-
-def rename(source: Path, target: Path) -> None:
-    """Rename, with patience for the antivirus programs that hold on to new files on Windows."""
-    for pause_s in (0.2, 1.0, 3.0, None):
-        try:
-            source.replace(target)
-            return
-        except PermissionError as error:
-            if pause_s is None or sys.platform != "win32":
-                raise Stop(f"{source} cannot be moved.", "Close Krita and the like, then run again.") from error
-            time.sleep(pause_s)
-
-
-def discard(path: Path, home: Path) -> None:
-    """Remove a file or folder; a folder is moved away first, so that no half of it can be taken for the whole."""
-    if path.is_symlink() or path.is_file():
-        path.unlink()
-    elif path.exists():
-        trash = Path(tempfile.mkdtemp(prefix=".install-trash-", dir=home))
-        try:
-            rename(path, trash / "content")
-        finally:
-            shutil.rmtree(trash, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def only_run(home: Path) -> Iterator[tuple[int, ...]]:
-    """Hold a lock that ends with this process, however it ends; Stop when another one has it.
-
-    Yields:
-        Descriptors that make a child share the lock, where the system can do that.
-    """
-    with (home / ".install-lock").open("ab") as lock:
-        try:
-            if sys.platform == "win32":
-                import msvcrt
-
-                msvcrt.locking(lock.fileno(), msvcrt.LK_NBLCK, 1)
-            else:
-                import fcntl
-
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError) as error:
-            raise Stop(f"Another installation is at work in {home}.", "Wait for its end, then run again.") from error
-        yield () if sys.platform == "win32" else (lock.fileno(),)
-
-
-@dataclass
-class State:
-    """What is finished, as `install.json` keeps it."""
-
-    path: Path
-    torch: str = "auto"  # the --torch that the environment was made for
-    running: str = ""  # the step at work; still set when a run begins: the last one was killed in it
-    done: dict[str, str] = field(default_factory=dict)  # step -> what it was done with
-    python: str = ""  # the environment's, for Krita to start the engine with
-
-    @classmethod
-    def load(cls, path: Path) -> State:
-        """Read the file; when missing or damaged, nothing counts as done."""
-        try:
-            data = json.loads(path.read_text("utf-8"))
-            return cls(path, str(data["torch"]), str(data["running"]), dict(data["done"]))
-        except (OSError, ValueError, TypeError, KeyError):
-            return cls(path)
-
-    def save(self, state: str = "incomplete") -> None:
-        """Replace the file in one go."""
-        data = {"version": version(), "state": state, "python": self.python, "torch": self.torch}
-        data |= {"running": self.running, "done": self.done}
-        partial = self.path.with_name(self.path.name + ".part")
-        partial.write_text(json.dumps(data, indent=2) + "\n", "utf-8")
-        rename(partial, self.path)
-
-    def forget_environment(self) -> None:
-        """Count only what lies outside of the environment as done."""
-        self.done = {name: key for name, key in self.done.items() if name in ("model", "demo")}
+    return everywhere
 
 
 @dataclass(frozen=True)
@@ -532,7 +185,7 @@ class Installer:
             self.state.save()
             self.console.end(outcome)
         self.state.running = ""
-        self.state.save("complete")
+        self.state.save()
 
     def make_environment(self) -> str:
         """Make the virtual environment, in place of a broken or outdated one."""
@@ -652,8 +305,7 @@ class Installer:
 
 def uninstall(options: argparse.Namespace, home: Path) -> None:
     """Remove what this program made, and the models when told to; of a link only the link goes."""
-    names = [*OWN_FILES, *ENGINE_FILES, *(["models", "models.lock", "engine", "keys"] if options.purge else [])]
-    paths = [home / name for name in names if os.path.lexists(home / name)] + sorted(home.glob(".install-*-*"))
+    paths = removable(home, options.purge)
     in_krita = [] if options.no_krita else krita_side().installed_files()
     found = [f"To be removed: {path}" for path in [*paths, *in_krita]]
     print("\n".join(found) or f"There is nothing to remove in {home}.")
@@ -701,10 +353,6 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def carry_out(options: argparse.Namespace, console: Console) -> int:
     """Do what the options say and return the exit code."""
     check_python()
-    if not (ROOT / "pyproject.toml").exists():
-        raise Stop(
-            "The rest of krita-drag is not beside install.py.", "Get the whole project and run install.py there."
-        )
     home = ROOT / ".venv" if options.test is not None else Path(options.home or data_dir()).expanduser().absolute()
     if options.uninstall:
         uninstall(options, home)

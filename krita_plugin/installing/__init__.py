@@ -1,1 +1,1 @@
-"""Puts the plugin into Krita; what install.py uses for that, standard library only."""
+"""What install.py is made of, standard library only; `everywhere` is its way into Krita."""

@@ -124,14 +124,16 @@ class Checkout:
         self.root, self.home, self.wheels = folder / "Jürgen 画", folder / "data 画", folder / "wheels"
         for path in (self.root / "engine", self.root / "krita_plugin", self.wheels):
             path.mkdir(parents=True)
-        self.use_cpu_index(UNREACHABLE)
         (self.root / "pyproject.toml").write_text(PYPROJECT, "utf-8")
         (self.root / "krita_plugin" / "tiny_backend.py").write_text(BACKEND, "utf-8")
         (self.root / "engine" / "__init__.py").write_text("", "utf-8")
         (self.root / "engine" / "__main__.py").write_text(ENGINE, "utf-8")
-        shutil.copyfile(ROOT / "engine" / "krita_finder.py", self.root / "engine" / "krita_finder.py")
+        for name in ("install.py", "engine/krita_finder.py"):
+            shutil.copyfile(ROOT / name, self.root / name)
         for name in ("krita_drag", "installing"):
-            shutil.copytree(ROOT / "krita_plugin" / name, self.root / "krita_plugin" / name)
+            source = ROOT / "krita_plugin" / name
+            shutil.copytree(source, self.root / "krita_plugin" / name, ignore=shutil.ignore_patterns("__pycache__"))
+        self.use_cpu_index(UNREACHABLE)
         shutil.copyfile(ROOT / "krita_plugin" / "krita_drag.desktop", self.root / "krita_plugin" / "krita_drag.desktop")
         make_torch(self.wheels)
         make_wheel(self.wheels, "pytest", "9.0", {"pytest/__init__.py": "", "pytest/__main__.py": PYTEST})
@@ -142,10 +144,11 @@ class Checkout:
 
     def use_cpu_index(self, url: str) -> None:
         """Put another address in the place of PyTorch's CPU index."""
-        text = (ROOT / "install.py").read_text("utf-8")
+        path = Path("krita_plugin", "installing", "torch_choice.py")
+        text = (ROOT / path).read_text("utf-8")
         official = "https://download.pytorch.org/whl/cpu"
         assert official in text
-        (self.root / "install.py").write_text(text.replace(official, url), "utf-8")
+        (self.root / path).write_text(text.replace(official, url), "utf-8")
 
     def command(self, *arguments: str, python: Path | str = sys.executable) -> list[str]:
         """Return the command line of a run."""

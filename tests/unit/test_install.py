@@ -2,36 +2,22 @@
 
 from __future__ import annotations
 
-import importlib.util
-import json
+import ast
 import os
 import shutil
-import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
 import pytest
-from file_server import serving
 
-from engine.paths import data_dir
+sys.path.insert(0, str(Path(__file__).parents[2] / "krita_plugin"))
+
+from installing.conditions import check_python, check_space
+from installing.record import only_run
+from installing.running import Stop
 
 ROOT = Path(__file__).parents[2]
-PATHS = ("KRITA_DRAG_HOME", "XDG_DATA_HOME")
-
-
-def _load() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("install", ROOT / "install.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["install"] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
-
-
-install = _load()
 
 
 def run(*arguments: str, home: Path) -> subprocess.CompletedProcess[str]:
@@ -45,32 +31,8 @@ def run(*arguments: str, home: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize(
-    "variables",
-    [{}, {"KRITA_DRAG_HOME": "/a b"}, {"KRITA_DRAG_HOME": "~/x"}, {"KRITA_DRAG_HOME": "x"}, {"KRITA_DRAG_HOME": ""},
-     {"XDG_DATA_HOME": "/data"}, {"XDG_DATA_HOME": "relative"}, {"XDG_DATA_HOME": ""}],
-)  # fmt: skip
-def test_the_data_directory_is_the_engines(variables: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in PATHS:
-        monkeypatch.delenv(name, raising=False)
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    assert install.data_dir() == data_dir()
-
-
-@pytest.mark.parametrize("choice", ["auto", "cpu", "cuda", "reuse"])
-def test_words_mean_the_tested_torch(choice: str) -> None:
-    assert install.torch_requirement(choice) == install.TESTED_TORCH
-
-
-@pytest.mark.parametrize("spec", ["torch==2.4.0", "torch>=2.4", "torch==2.12.1+cu130", "torch>=2.5,<3", "torch ~= 2.9"])
-def test_requirements_are_passed_on(spec: str) -> None:
-    assert install.torch_requirement(spec) == spec
-
-
-@pytest.mark.parametrize("spec", ["torch==1.13", "torch<2.4", "torch<=2.3.1", "torch~=2.3", "torch>=2.4,==2.3.*"])
-def test_a_torch_that_is_too_old_is_refused(spec: str, tmp_path: Path) -> None:
-    result = run("--torch", spec, home=tmp_path / "home")
+def test_a_torch_that_is_too_old_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    result = run("--torch", "torch==1.13", home=tmp_path / "home")
     assert result.returncode == 1
     assert "too old" in result.stderr and "--torch auto" in result.stderr
     assert not (tmp_path / "home").exists()
@@ -84,31 +46,25 @@ def test_a_torch_that_is_not_understood_is_refused(spec: str, tmp_path: Path) ->
     assert not (tmp_path / "home").exists()
 
 
-@pytest.mark.parametrize(
-    ("choice", "gpu", "system", "indexes"),
-    [
-        ("auto", False, "linux", [install.CPU_INDEX, ""]),
-        ("cpu", True, "linux", [install.CPU_INDEX, ""]),
-        ("torch==2.9.0", False, "linux", [install.CPU_INDEX, ""]),
-        ("auto", True, "linux", [""]),
-        ("cuda", False, "linux", [""]),
-        ("auto", False, "win32", [""]),
-        ("cpu", True, "win32", [""]),
-        ("auto", True, "win32", [install.CUDA_INDEX, ""]),
-        ("cuda", False, "win32", [install.CUDA_INDEX]),
-        ("auto", False, "darwin", [""]),
-    ],
-)
-def test_where_torch_comes_from(choice: str, gpu: bool, system: str, indexes: list[str]) -> None:
-    assert install.torch_indexes(choice, gpu, system) == indexes
-
-
 def test_pythons_that_cannot_carry_the_engine_are_refused() -> None:
-    install.check_python()
-    with pytest.raises(install.Stop, match=r"Python 3\.9; krita-drag needs 3\.10"):
-        install.check_python((3, 9))
-    with pytest.raises(install.Stop, match="32-bit"):
-        install.check_python((3, 12), 32)
+    check_python()
+    with pytest.raises(Stop, match="32-bit"):
+        check_python(32)
+
+
+def test_an_older_python_can_read_the_file_and_says_what_it_takes() -> None:
+    text = (ROOT / "install.py").read_text("utf-8")
+    ast.parse(text, feature_version=(3, 6))
+    assert "from __future__" not in text, "3.6 refuses that before it reads anything else"
+    code = (
+        "import runpy, sys; sys.version_info = (3, 9, 18, 'final', 0); "
+        f"runpy.run_path({str(ROOT / 'install.py')!r}, run_name='__main__')"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert result.stderr == (
+        "install.py: This is Python 3.9; krita-drag needs 3.10 or newer.\nFor example: python3.12 install.py\n"
+    )
 
 
 def test_missing_ensurepip_names_the_debian_package(tmp_path: Path) -> None:
@@ -125,9 +81,9 @@ def test_missing_ensurepip_names_the_debian_package(tmp_path: Path) -> None:
 
 
 def test_disk_space_is_looked_at_first(tmp_path: Path) -> None:
-    install.check_space(tmp_path / "not" / "there" / "yet", 0)
-    with pytest.raises(install.Stop, match=r"GB free; the installation needs 1e\+09 GB") as raised:
-        install.check_space(tmp_path / "not" / "there" / "yet", 1e9)
+    check_space(tmp_path / "not" / "there" / "yet", 0)
+    with pytest.raises(Stop, match=r"GB free; the installation needs 1e\+09 GB") as raised:
+        check_space(tmp_path / "not" / "there" / "yet", 1e9)
     assert "--home" in raised.value.hint
 
 
@@ -151,105 +107,13 @@ def test_a_read_only_data_directory(tmp_path: Path) -> None:
     assert "cannot be used as a folder" in result.stderr and "--home" in result.stderr
 
 
-@pytest.fixture
-def silent_port() -> Iterator[int]:
-    """A port that takes connections and never answers."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        yield server.getsockname()[1]
-
-
-def test_reachable_means_an_answer_in_time(silent_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with serving({"/torch/": b"index"}) as server:
-        assert install.reachable(f"{server.url}/torch/")
-        assert not install.reachable(f"{server.url}/other/")
-    assert not install.reachable(f"{server.url}/torch/")  # gone
-    assert not install.reachable(f"http://127.0.0.1:{silent_port}/torch/", timeout_s=0.2)
-    assert not install.reachable("http://", timeout_s=1)
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="the stand-in for nvidia-smi is a shell script")
-@pytest.mark.parametrize(
-    ("script", "found"), [("echo 'GPU 0: NVIDIA H200'", True), ("echo failed; exit 9", False), (None, False)]
-)
-def test_a_gpu_is_what_the_driver_lists(
-    script: str | None, found: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if script:
-        (tmp_path / "nvidia-smi").write_text(f"#!/bin/sh\n{script}\n")
-        (tmp_path / "nvidia-smi").chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert install.has_nvidia_gpu() is found
-
-
-@pytest.mark.parametrize(
-    ("output", "sentence", "way_out"),
-    [
-        ("ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device", "disk", "Free"),
-        ("WARNING: Retrying after connection broken by 'NewConnectionError(...)'\nERROR: No matching distribution "
-         "found for torch==2.13.0", "network does not answer", "HTTPS_PROXY"),
-        ("ERROR: Could not find a version\nERROR: No matching distribution found for torch==2.13.0", "no such torch",
-         "--torch SPEC"),
-        ("ERROR: No matching distribution found for pyzmq>=25.1", "lacks a package", "pip config list"),
-        ("SSLError(SSLCertVerificationError(1, '[SSL: CERTIFICATE_VERIFY_FAILED]", "certificate", "PIP_CERT"),
-        ("ERROR: ... [WinError 5] Access is denied: 'torch.dll'", "could not be written", "Close Krita"),
-        ("HINT: This error might have occurred since this system does not have Windows Long Path support enabled.",
-         "longer than Windows allows", "--home"),
-        ("noise\nERROR: something new\nmore noise", "failed: ERROR: something new", "log"),
-        ("", "it said nothing", "log"),
-    ],
-)  # fmt: skip
-def test_what_pip_says_becomes_a_sentence(output: str, sentence: str, way_out: str) -> None:
-    stop = install.explain(output, "Installing torch")
-    assert stop.message.startswith("Installing torch failed: ")
-    assert sentence in stop.message
-    assert way_out in stop.hint
-    assert not stop.rebuild
-    assert install.explain("Installing collected packages: torch\n" + output, "Installing torch").rebuild
-
-
-@pytest.mark.parametrize(
-    ("output", "hint"),
-    [("", ""), ("a\n  b \n\n", "b"), ("x\nProgress 5000000 of 20000000", "5 of 20 MB"),
-     ("Downloading https://host/a/torch.whl (9 MB)", "Downloading torch.whl (9 MB)"),
-     ("Installing collected packages: torch\n  Found existing installation", "unpacking what was downloaded")],
-)  # fmt: skip
-def test_progress_is_told_in_short(output: str, hint: str) -> None:
-    assert install.hint_of(output) == hint
-
-
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"torch": 1, "running": "", "done": 3}'])
-def test_a_damaged_record_counts_as_nothing_done(text: str, tmp_path: Path) -> None:
-    (tmp_path / "install.json").write_text(text)
-    assert install.State.load(tmp_path / "install.json") == install.State(tmp_path / "install.json")
-
-
-def test_the_record_comes_back(tmp_path: Path) -> None:
-    state = install.State(tmp_path / "install.json", "cuda", "engine", {"torch": "key"})
-    state.save()
-    assert install.State.load(state.path) == state
-    assert json.loads(state.path.read_text())["state"] == "incomplete"
-    state.save("complete")
-    assert json.loads(state.path.read_text())["state"] == "complete"
-    assert [path.name for path in tmp_path.iterdir()] == ["install.json"]
-
-
 def test_only_one_run_at_a_time(tmp_path: Path) -> None:
-    with install.only_run(tmp_path):
+    with only_run(tmp_path):
         result = run(home=tmp_path)
     assert result.returncode == 1
     assert "Another installation is at work" in result.stderr
-    with install.only_run(tmp_path):
+    with only_run(tmp_path):
         pass
-
-
-def test_removing_a_link_leaves_what_it_points_to(tmp_path: Path) -> None:
-    (tmp_path / "elsewhere").mkdir()
-    (tmp_path / "elsewhere" / "model").write_text("mine")
-    (tmp_path / "models").symlink_to(tmp_path / "elsewhere")
-    install.discard(tmp_path / "models", tmp_path)
-    assert not (tmp_path / "models").is_symlink()
-    assert (tmp_path / "elsewhere" / "model").exists()
 
 
 @pytest.mark.parametrize("arguments", [(), ("--torch", "cpu", "--no-demo"), ("--uninstall", "--purge")])
@@ -261,6 +125,16 @@ def test_a_dry_run_touches_nothing(arguments: tuple[str, ...], tmp_path: Path) -
     assert not home.exists()
 
 
+def test_a_folder_of_somebody_else_is_not_emptied(tmp_path: Path) -> None:
+    files = {"engine/mine.py": "", "keys/client.key": "-----BEGIN", "install.json": '{"name": "mine"}', "demo.png": ""}
+    for name, text in files.items():
+        (tmp_path / "project" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "project" / name).write_text(text)
+    result = run("--uninstall", "--purge", "--yes", home=tmp_path / "project")
+    assert result.returncode == 1 and "no sign of krita-drag" in result.stderr and "--home" in result.stderr
+    assert all((tmp_path / "project" / name).exists() for name in files)
+
+
 def test_install_py_alone_says_what_is_missing(tmp_path: Path) -> None:
     copy = shutil.copy(ROOT / "install.py", tmp_path)
     result = subprocess.run([sys.executable, copy], capture_output=True, text=True, check=False)
@@ -269,5 +143,6 @@ def test_install_py_alone_says_what_is_missing(tmp_path: Path) -> None:
 
 
 def test_no_host_but_pytorchs_own_is_named() -> None:
-    hosts = {part.partition("/")[0] for part in (ROOT / "install.py").read_text("utf-8").split("https://")[1:]}
+    files = [ROOT / "install.py", *(ROOT / "krita_plugin" / "installing").glob("*.py")]
+    hosts = {part.partition("/")[0] for path in files for part in path.read_text("utf-8").split("https://")[1:]}
     assert hosts == {"download.pytorch.org"}

@@ -14,6 +14,7 @@ import pytest
 from file_server import serving
 from standin_checkout import Checkout, make_torch, make_wheel
 
+STEPS = ["environment", "torch", "engine", "model", "demo"]
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals and permissions")
 
 
@@ -49,13 +50,20 @@ def record(checkout: Checkout) -> dict[str, object]:
     return content
 
 
+def done(checkout: Checkout) -> list[str]:
+    """Return the steps that count as finished, which is what Krita asks."""
+    steps = record(checkout)["done"]
+    assert isinstance(steps, dict)
+    return list(steps)
+
+
 def skipped(result: subprocess.CompletedProcess[str]) -> list[bool]:
     assert result.returncode == 0, result.stdout + result.stderr
     return [line.endswith("already done") for line in result.stdout.splitlines() if line.startswith("[")]
 
 
 def test_a_first_run_ends_with_a_picture(finished: Checkout) -> None:
-    assert record(finished)["state"] == "complete"
+    assert record(finished)["running"] == "" and done(finished) == STEPS
     assert "--seed" in (finished.home / "demo.png").read_text("utf-8")
     assert (finished.home / "demo-report.png").exists()
     assert (finished.home / "models" / "faces").is_dir()
@@ -123,7 +131,7 @@ def test_ctrl_c_ends_with_a_sentence(number: signal.Signals, installed: Checkout
     code, output = installed.stop_in_pip(number)
     assert code == 130
     assert "Stopped. Run the same command again to continue." in output and "Traceback" not in output
-    assert record(installed)["state"] == "incomplete"
+    assert record(installed)["running"] == "engine" and "engine" not in done(installed)
     assert to_do(installed) == 3  # pip was at work: its leavings are not trusted
 
 
@@ -133,9 +141,9 @@ def test_a_killed_run_is_continued(installed: Checkout) -> None:
     code, output = installed.stop_in_pip(signal.SIGKILL)
     assert code == -signal.SIGKILL
     assert "Another installation is at work" in output
-    assert record(installed)["state"] == "incomplete"
+    assert record(installed)["running"] == "engine" and "engine" not in done(installed)
     assert skipped(installed.install()) == [False, False, False, True, True]
-    assert record(installed)["state"] == "complete"
+    assert record(installed)["running"] == "" and sorted(done(installed)) == sorted(STEPS)
     assert not list(installed.home.glob(".install-*-*"))
 
 
@@ -144,7 +152,7 @@ def test_a_torch_that_is_not_to_be_had(installed: Checkout) -> None:
     assert result.returncode == 1
     assert "no such torch" in result.stderr and "--torch SPEC" in result.stderr and "install.log" in result.stderr
     assert "Traceback" not in result.stderr
-    assert record(installed)["state"] == "incomplete"
+    assert "torch" not in done(installed)
     make_torch(installed.wheels, "99.0", claims="99.0")
     assert skipped(installed.install("--torch", "torch==99.0", "--no-model")) == [True, False, False]
     assert skipped(installed.install("--no-model")) == [True] * 3  # the choice is kept
@@ -203,11 +211,12 @@ def test_when_the_engine_fails_its_words_are_passed_on(word: str, installed: Che
 
 
 def test_uninstalling_keeps_the_models_unless_told(installed: Checkout) -> None:
-    (installed.home / "sketch.kra").touch()
+    for name in ("models.lock", "pins.json", "sketch.kra"):
+        (installed.home / name).touch()
     result = installed.install("--uninstall")
     assert result.returncode == 1 and "--yes" in result.stderr and installed.python().exists()
     assert installed.install("--uninstall", "--yes").returncode == 0
-    assert sorted(path.name for path in installed.home.iterdir()) == ["models", "sketch.kra"]
+    assert {path.name for path in installed.home.iterdir()} == {"models", "models.lock", "pins.json", "sketch.kra"}
     assert installed.install("--uninstall", "--yes", "--purge").returncode == 0
     assert [path.name for path in installed.home.iterdir()] == ["sketch.kra"]
     assert "nothing to remove" in installed.install("--uninstall", "--yes").stdout
@@ -279,6 +288,8 @@ def test_a_file_for_kritas_importer(checkout: Checkout) -> None:
     assert "Import Python Plugin from File" in result.stdout
     names = set(zipfile.ZipFile(archive).namelist())
     assert {"krita_drag/", "krita_drag/__init__.py", "krita_drag.desktop"} <= names
+    assert {name.partition("/")[0] for name in names} == {"krita_drag", "krita_drag.desktop"}
     vendored = {name.split("/")[2] for name in names if name.startswith("krita_drag/vendor/") and name.count("/") > 2}
     assert len(vendored) == 16
+    assert done(checkout) == ["environment"]  # and Krita does not take that for the engine
     assert not list(checkout.user.rglob("pykrita"))
