@@ -157,6 +157,11 @@ class Installer:
             indexes = [index or "the index that pip is set to use" for index in torch_indexes(self.choice, self.gpu)]
             print(f"PyTorch from {', else '.join(indexes)}\nFree disk space needed: {self.needed_gb} GB")
 
+    def leave_others_alone(self) -> None:
+        """Stop before anything is written where somebody else has an environment of that name."""
+        if self.venv.exists() and not (self.known or self.options.repair):
+            raise Stop(f"{self.venv} is there already but not from here.", "Move it away, or replace it with --repair.")
+
     def run(self) -> None:
         """Do the pending steps; the record on disk is right at every moment."""
         steps, pending = self.steps(), self.pending()
@@ -189,8 +194,6 @@ class Installer:
 
     def make_environment(self) -> str:
         """Make the virtual environment, in place of a broken or outdated one."""
-        if self.venv.exists() and not (self.known or self.options.repair):
-            raise Stop(f"{self.venv} is there already but not from here.", "Move it away, or replace it with --repair.")
         if Path(sys.prefix).resolve() == self.venv.resolve():
             raise Stop("This Python belongs to the environment to be replaced.", "Run this file with another Python.")
         discard(self.venv, self.home)
@@ -361,6 +364,7 @@ def carry_out(options: argparse.Namespace, console: Console) -> int:
     if options.dry_run:
         installer.tell_plan()
         return 0
+    installer.leave_others_alone()
     prepare_home(home)
     with only_run(home) as console.lock:
         console.open_log(home / "install.log")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .geometry import Affine, CanvasView, document_to_widget
+from .qt import QtWidgets
 
 CANVAS_CLASSES = ("KisOpenGLCanvas2", "KisQPainterCanvas")
 POINTS_PER_INCH = 72
@@ -62,6 +63,13 @@ def front_canvas(window: Any, vast_scrolling: float) -> CanvasWidgets | None:
     controller = _descendant(frame, ("KisCanvasController",), 3)
     canvas = _descendant(controller, CANVAS_CLASSES, 2)
     return CanvasWidgets(view, controller, canvas, vast_scrolling) if canvas is not None else None
+
+
+def tool_buttons(main_window: Any) -> list[Any]:
+    """Return the buttons of Krita's toolbox; none if this Krita has it otherwise."""
+    box = main_window.findChild(QtWidgets.QDockWidget, "ToolBox")
+    buttons = box.findChildren(QtWidgets.QToolButton) if box is not None else []
+    return [button for button in buttons if button.isCheckable() and "Tool" in button.objectName()]
 
 
 def _descendant(parent: Any | None, class_names: tuple, depth: int) -> Any | None:

@@ -7,7 +7,7 @@ from typing import Any
 from krita import DockWidget, Krita
 
 from .canvas import CanvasOverlay
-from .canvas_view import front_canvas
+from .canvas_view import front_canvas, tool_buttons
 from .desk import Desk
 from .docker_view import DockerView
 from .edit import Edit
@@ -40,6 +40,7 @@ class DragDocker(DockWidget):
         self._desk = desk
         self._edit: Edit | None = None
         self._overlay: CanvasOverlay | None = None
+        self._tools: list[Any] = []  # Krita's buttons for its tools
         self.setWindowTitle(tr("Drag"))
         self.setWidget(self._build())
         self._refresh = QtCore.QTimer(self)
@@ -126,9 +127,21 @@ class DragDocker(DockWidget):
         """Begin to look around; the engine is started by the first docker that is seen."""
         super().showEvent(event)
         self._watch.start()
+        self._watch_tools()
         self._desk.wake()
         if self._desk.is_first_sight():
             QtCore.QTimer.singleShot(SETTLE_MS[-1], self._ask_for_room)
+
+    def _watch_tools(self) -> None:
+        """Let a tool that is chosen have the canvas: strokes of a brush must not become points."""
+        if not self._tools and self.parent() is not None:
+            self._tools = tool_buttons(self.parent())
+            for button in self._tools:
+                button.toggled.connect(guarded(self._tool_toggled))
+
+    def _tool_toggled(self, on: bool) -> None:
+        if on and self._edit is not None:
+            self._edit.set_editing(False)
 
     @guarded
     def _ask_for_room(self) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from .file_lock import try_lock
 from .wire.errors import NotInstalled, NotRunning
 
-_INSTALL_HINT = "Run `python3 install.py` in the folder of krita-drag, then press Retry."
+_INSTALL_HINT = "Run `python3 install.py` in the folder of krita-drag; Krita notices when that is done."
 # Krita exports PYTHONPATH, its AppImage LD_LIBRARY_PATH: with Krita's libraries another Python does not live long.
 _DROPPED_PREFIXES = ("PYTHON", "DYLD_")
 _DROPPED = ("LD_LIBRARY_PATH", "LD_PRELOAD", "__PYVENV_LAUNCHER__", "QT_PLUGIN_PATH")

@@ -136,6 +136,31 @@ def test_gestures_with_the_mouse_and_keys(krita: PluginSession) -> None:
     assert krita.run("layers()[0].pixelData(0, 0, 600, 400)") == paper, "a gesture painted on the picture"
 
 
+def test_keys_and_tools_while_points_are_placed(krita: PluginSession) -> None:
+    """The focus is on the docker's button, and the pointer on the picture: Del must not clear the layer."""
+    paper = krita.run("layers()[0].pixelData(0, 0, 600, 400)")
+    krita.view(1)
+    place_points(krita)
+    krita.pull((100, 100), (200, 150))
+    krita.until("len(edit().editor.pairs) == 1")
+    for where in ("button('Place points')", "canvas().canvas"):
+        krita.run("button('Place points').setFocus()")
+        x, y, width, height = krita.run(f"on_screen({where})")
+        krita.desktop.move([(x + width / 2, y + height / 2)])
+        krita.desktop.key("Delete")
+        krita.until("not edit().editor.pairs")
+        assert krita.run("layers()[0].pixelData(0, 0, 600, 400)") == paper
+        krita.pull((100, 100), (200, 150))
+        krita.until("len(edit().editor.pairs) == 1")
+    other = krita.run(
+        "found = docker._tools\n"
+        "free = [b.objectName() for b in found if b.isVisible() and not b.isChecked()]\n"
+        "answer = [name for name in free if 'Brush' in name] or free"
+    )
+    krita.run("[b for b in docker._tools if b.objectName() == name][0].click()", name=other[0])
+    krita.until("not edit().editing")
+
+
 def test_krita_takes_a_pair_back_and_saves_it(krita: PluginSession, open_plugin: Open, tmp_path: Path) -> None:
     krita.view(1)
     place_points(krita)

@@ -28,7 +28,8 @@ places = set()
 def look():
     lasting = [button("Place points"), button("Apply as new layer"), button("Drag") or button("Stop")]
     body = docker.findChildren(QScrollArea)[0].widget()
-    places.add(tuple(one.mapTo(body, QPoint(0, 0)).y() for one in lasting))
+    frames = [body if body.isAncestorOf(one) else docker for one in lasting]
+    places.add(tuple(one.mapTo(frame, QPoint(0, 0)).y() for one, frame in zip(lasting, frames)))
 
 from PyQt5.QtWidgets import QScrollArea
 watch = QTimer()

@@ -22,6 +22,7 @@ class PointsPanel(QtWidgets.QWidget):
         super().__init__()
         self._edit = narrow(QtWidgets.QPushButton(tr("Place points")))
         self._edit.setCheckable(True)
+        self._edit.setStyleSheet("QPushButton:checked { background: #2f7fd0; color: white; }")  # in dark themes, too
         self._edit.setToolTip(
             tr("Press: handle. Pull: target. Shift and press: a place that stays. Del removes, Esc leaves.")
         )

@@ -117,6 +117,9 @@ class MessagePanel(QtWidgets.QFrame):
         style = f"#{self.objectName()} {{ border: none; border-left: {width}px solid {edge}; }}"
         if style != self.styleSheet():  # setting one is slow
             self.setStyleSheet(style)
+        layout = self.layout()
+        if layout is not None:
+            layout.invalidate()  # another text and another font: the old heights do not hold
 
     def _copy_message(self) -> None:
         if self._message is not None:
