@@ -42,7 +42,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_sealed_files_come_back_or_are_refused(tmp_path: Path) -> None:
-    path, parts = tmp_path / "file", [b"", b"one", bytes(1000)]
+    path, parts = tmp_path / "file", [b"", b"one", bytes(1000)] * 25
     write_sealed(path, parts)
     assert read_sealed(path) == parts
     content = path.read_bytes()
