@@ -25,15 +25,18 @@ def run(options: argparse.Namespace) -> int:
         return 0
     progress = Progress(options.quiet)
     check_file(options.output, PICTURES)
-    keep = options.session if options.action == "drag" else None
+    keep, mask = (options.session, options.mask) if options.action == "drag" else (None, None)
     if keep:
         check_file(keep, (SUFFIX,))
-    check_distinct([options.output, *([keep] if keep and keep != options.file else []), options.file])
+    kept_apart = keep if keep != options.file else None  # a session may go on in its own file
+    check_distinct([path for path in (options.file, mask, options.output, kept_apart) if path])
     session = load_session(options.file, ModelStore(), pick(options.device))
     stopped = options.action == "drag" and _drag(session, options, progress)
-    save_picture(options.output, session.result())
-    if keep:
-        save_session(session, keep)
+    try:
+        if keep:
+            save_session(session, keep)
+    finally:
+        save_picture(options.output, session.result())
     say_notes(session.notes, progress)
     print(f"wrote {options.output}")
     return STOPPED if stopped else 0

@@ -165,6 +165,12 @@ def test_points_are_measured_against_the_upright_photo(refused: Callable[..., st
     assert "outside the picture, which is 40 x 80 pixels" in said
 
 
+def test_a_session_s_mask_is_not_written_over(refused: Callable[..., str], tmp_path: Path) -> None:
+    Image.new("L", (64, 64), 255).save(tmp_path / "mask.png")
+    words = ("session", "drag", "kept.safetensors", "--point", "1,1:9,9")
+    assert "mask.png is named twice" in refused(*words, "--mask", "mask.png", "-o", "mask.png")
+
+
 @pytest.mark.parametrize(
     ("mask", "expected"),
     [
