@@ -17,7 +17,6 @@ import numpy as np
 import torch
 from krita_drag.wire.errors import BadSession, KritaDragError
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from engine import __version__
@@ -29,6 +28,7 @@ from engine.model_folder import read_record
 from engine.models import Model
 from engine.rendering import Region
 from engine.session import EditState, Session
+from engine.tensor_files import to_safetensors
 
 FORMAT, VERSION = "krita-drag session", 1
 SUFFIX = ".safetensors"
@@ -61,7 +61,7 @@ def save_session(session: Session, path: Path) -> None:
     }
     header = {"format": FORMAT, "version": str(VERSION), "session": json.dumps(told, allow_nan=True)}
     with atomic_output(path) as temporary:
-        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, temporary, header)
+        temporary.write_bytes(to_safetensors(tensors, header))
 
 
 class ModelSource(Protocol):

@@ -36,6 +36,7 @@ from engine.rendering import Region
 from engine.service.files import Damaged, read_sealed, write_sealed
 from engine.service.search_file import SearchFile
 from engine.session import EditState, Session
+from engine.tensor_files import to_safetensors
 
 _OPENING, _INVERTED, _STATE, _PROGRESS = "opening.sealed", "inverted.sealed", "state.sealed", "progress.sealed"
 _DELTA = "delta."
@@ -119,8 +120,7 @@ class Keeper:
         head = {"crop": asdict(session.crop), "notes": list(session.opening_notes)}
         deltas = session.model.deltas if isinstance(session.model, TunedModel) else {}
         tensors = {f"{_DELTA}{name}": delta for name, delta in deltas.items()} | {"w_start": session.w_start}
-        data = safetensors.torch.save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
-        write_sealed(self._folder / _INVERTED, [json.dumps(head).encode(), data])
+        write_sealed(self._folder / _INVERTED, [json.dumps(head).encode(), to_safetensors(tensors)])
         self.search.discard()
 
     def read_inverted(self, picture: Picture, shared: Model) -> Session | None:

@@ -15,16 +15,18 @@ import numpy as np
 import pytest
 import skimage.data
 import torch
-from krita_drag.wire.errors import BadSession, KritaDragError
+from krita_drag.wire.errors import BadOutput, BadSession, KritaDragError
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from engine.align import centre_crop
 from engine.images import Picture
 from engine.inversion import drive
 from engine.models import Model, ModelStore
 from engine.session import Session
 from engine.session_file import describe_session, load_session, save_session
+from engine.tensor_files import save_tensors
 
 CORNER_OF_THE_MOUTH = ((205.0, 145.0), (199.0, 140.0))
 TIMEOUT_S = 300
@@ -87,6 +89,26 @@ def test_generated_pictures(faces_model: Model, store: ModelStore, tmp_path: Pat
     assert again.generated
     assert np.array_equal(again.result().rgb, session.result().rgb)
     assert torch.equal(again.w_start, session.w_start)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on the length of files")
+def test_a_full_disk_is_told(faces_model: Model, tmp_path: Path) -> None:
+    import resource
+
+    grey = Picture(np.full((64, 64, 3), 90, np.uint8))
+    session = Session(
+        faces_model, grey, centre_crop(64, 64, 1024), faces_model.generator.sample_w_plus(1), generated=False
+    )
+    _, hard = limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (16_384, hard))
+    try:
+        with pytest.raises(BadOutput, match="too large"):
+            save_session(session, tmp_path / "kept.safetensors")
+        with pytest.raises(OSError, match="too large"):
+            save_tensors({"many": torch.zeros(16_384)}, tmp_path / "many.safetensors")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not list(tmp_path.glob("*.safetensors"))
 
 
 def rewritten(file: Path, path: Path, change: Callable[[dict[str, Any], dict[str, Any]], object]) -> Path:
