@@ -57,12 +57,14 @@ def run(options: argparse.Namespace) -> int:
     began_drag = time.perf_counter()
     stopped = options.steps > 0 and drag_with_progress(session, options, inputs.mask, progress, solver=options.solver)
     seconds = {"open": opened - began, "drag": time.perf_counter() - began_drag}
-    after = session.result() if session.history else before
-    save_picture(options.output, after)
+    try:
+        if options.session:
+            save_session(session, options.session)
+    finally:  # what is asked for most is written whatever becomes of the rest
+        after = session.result() if session.history else before
+        save_picture(options.output, after)
     outcome = Outcome(session, options, before, after, stopped, seconds)
     write_extras(outcome, progress)
-    if options.session:
-        save_session(session, options.session)
     say_notes(session.notes, progress)
     print(outcome.summary())
     return STOPPED if stopped else 0

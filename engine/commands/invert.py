@@ -35,17 +35,19 @@ def run(options: argparse.Namespace) -> int:
     total = find_preset(preset, steps).steps
     with stop_on_interrupt() as stop, inversion_progress(progress, total, stop) as on_step:
         inversion = invert(picture, model, crop, preset=preset, steps=steps, on_step=on_step)
-    with torch.no_grad():
-        generator = inversion.model(model).generator
-        drawn = to_uint8(generator.trim(generator.synthesis(inversion.w_plus)))
-    save_picture(options.output, Picture(drawn, icc_profile=picture.icc_profile))
+    notes = [*picture.notes, *crop_notes, *inversion.notes]
+    try:
+        if options.session:
+            session = Session(inversion.model(model), picture, crop, inversion.w_plus, generated=False, notes=notes)
+            save_session(session, options.session)
+    finally:  # what is asked for most is written whatever becomes of the rest
+        with torch.no_grad():
+            generator = inversion.model(model).generator
+            drawn = to_uint8(generator.trim(generator.synthesis(inversion.w_plus)))
+        save_picture(options.output, Picture(drawn, icc_profile=picture.icc_profile))
     if options.aligned:
         seen = crop.extract(picture.rgb)[:, crop.margin : crop.resolution - crop.margin]
         save_picture(options.aligned, Picture(seen, icc_profile=picture.icc_profile))
-    notes = [*picture.notes, *crop_notes, *inversion.notes]
-    if options.session:
-        session = Session(inversion.model(model), picture, crop, inversion.w_plus, generated=False, notes=notes)
-        save_session(session, options.session)
     if options.json:
         save_text(options.json, to_json(_as_dict(options, inversion, notes, stop.wanted)))
     say_notes(inversion.notes, progress)
