@@ -187,8 +187,10 @@ def _check(options: argparse.Namespace) -> Picture | None:
     files = (options.photo, options.mask, options.output, options.json, options.session)
     check_distinct([path for path in files if path])
     picture = load_picture(options.photo) if options.photo else None
-    if picture is not None and options.steps > 0:
-        check_pairs(options.points, *picture.size_wh)
+    if picture is not None:
+        if options.steps > 0:
+            check_pairs(options.points, *picture.size_wh)
+        _mask(options, picture)
     return picture
 
 

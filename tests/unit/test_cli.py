@@ -185,6 +185,9 @@ def test_mask_of_another_size_or_black_or_missing(
     if mask is not None:
         Image.fromarray(mask).save(tmp_path / "mask.png")
     assert expected in refused(*drag_seed("--mask", "mask.png", "--point", "1,1:9,9"))
+    Image.new("RGB", (1024, 1024)).save(tmp_path / "photo.png")
+    words = ("drag", "photo.png", "-o", "out.png", "--mask", "mask.png", "--point", "1,1:9,9")
+    assert expected in refused(*words, "--server", "local")
 
 
 @pytest.mark.parametrize(
