@@ -86,8 +86,9 @@ class Runner:
                 fields |= {k: v for k, v in state_fields(session).items() if k in _CANCELLED_FIELDS}
                 if self._drawing_s <= QUICK_DRAWING_S:
                     fields |= shown(hosted, session)
-        except KritaDragError as error:
-            _log.warning("cancelled without a picture", extra={"job": request, "why": error.code})
+        except Exception as error:
+            told = {"job": request, "why": failure_of(error).code}
+            _log.warning("cancelled without a picture", extra=told, exc_info=not isinstance(error, KritaDragError))
         self._answer(hosted, message, Cancelled, fields)
 
     def _step(self, hosted: HostedSession, job: Job) -> None:

@@ -123,6 +123,23 @@ def test_memory_is_made_one_rung_at_a_time(tmp_path: Path, models: ModelCache) -
     assert done[0].type == "done", "what was put away comes back by itself"
 
 
+def test_what_fails_while_a_drag_is_cancelled_ends_nothing_else(
+    tmp_path: Path, models: ModelCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = hosted(tmp_path, models)
+    ladder = MemoryLadder(models, {one.sid: one})
+    answers(one, ladder, Open(id=new_id(), sid=one.sid, model=NAME, seed=1))
+    told: list = []
+    runner = Runner(lambda envelope, frames: told.append(decode(frames)), ladder.make_room)
+    drag = Drag(id=new_id(), sid=one.sid, points=((*PAIR[0], *PAIR[1]),))
+    one.add(drag)
+    while not told or not told[-1].handles:
+        runner.turn(one)
+    monkeypatch.setattr(Session, "handles_document", lambda self: 1 / 0)
+    runner.cancel(one, drag.id)
+    assert told[-1].type == "cancelled" and one.job is None
+
+
 def test_a_mask_of_another_size_ends_the_request_only(tmp_path: Path, models: ModelCache) -> None:
     one = hosted(tmp_path, models)
     ladder = MemoryLadder(models, {one.sid: one})
