@@ -165,7 +165,7 @@ def _latent(tensor: Tensor, model: Model) -> Tensor:
 
 def _crop(told: Mapping[str, Any], model: Model) -> Crop:
     crop = crop_from_json(told)
-    if crop.resolution != model.generator.resolution:
+    if (crop.resolution, crop.margin) != (model.generator.resolution, model.generator.margin):
         raise ValueError("the square does not fit the model")
     return crop
 

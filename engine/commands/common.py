@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from engine.models import Model, ModelInfo, ModelStore
 from engine.progress import Progress, StopRequest, duration
 
 if TYPE_CHECKING:
+    from engine.align import Crop
     from engine.inversion import InversionStep  # slow to load, and `models` does without
 
 
@@ -81,6 +83,18 @@ def open_model(store: ModelStore, info: ModelInfo, device: str, progress: Progre
     if for_photo and info.aligned:
         fetch(store, CATALOGUE[DETECTOR].info, progress)
     return store.load(info.name, place)
+
+
+def by_hand(options: argparse.Namespace, model: Model) -> Crop | None:
+    """Return the square that `--crop` places; None where it is to be found.
+
+    Raises:
+        BadOption: its corners are not those of a square.
+    """
+    from engine.inversion import crop_from_corners  # slow to load, and `models` does without
+
+    generator = model.generator
+    return crop_from_corners(options.crop, generator.resolution, generator.margin) if options.crop else None
 
 
 def save_image(path: Path, image: Image.Image) -> None:

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from engine.arguments import STOPPED
 from engine.commands import drag_remote
-from engine.commands.common import describe, inversion_progress, open_model, say_notes
+from engine.commands.common import by_hand, describe, inversion_progress, open_model, say_notes
 from engine.commands.drag_outputs import Outcome, write_extras
 from engine.commands.dragging import drag_with_progress
 from engine.drag import DEFAULT_SOLVER, require_solver
 from engine.images import Picture, load_mask, load_picture, save_picture
-from engine.inversion import crop_from_corners, drive, find_preset
+from engine.inversion import drive, find_preset
 from engine.models import Model, ModelInfo, ModelStore
 from engine.outputs import PICTURES, check_distinct, check_file, check_folder
 from engine.points import check_pairs
@@ -124,7 +124,7 @@ def _open_session(
             preset=preset,
             steps=steps,
             selection=inputs.mask if model.info.aligned else None,  # else it only says what may move
-            crop=crop_from_corners(options.crop, model.generator.resolution) if options.crop else None,
+            crop=by_hand(options, model),
         )
         session = drive(opening, on_step)
     if stop.wanted:

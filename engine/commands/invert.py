@@ -10,9 +10,9 @@ import torch
 
 from engine import __version__
 from engine.arguments import STOPPED
-from engine.commands.common import describe, inversion_progress, open_model, save_text, say_notes
+from engine.commands.common import by_hand, describe, inversion_progress, open_model, save_text, say_notes
 from engine.images import Picture, load_picture, save_picture, to_uint8
-from engine.inversion import Inversion, crop_from_corners, find_crop, find_preset, invert
+from engine.inversion import Inversion, find_crop, find_preset, invert
 from engine.models import ModelStore
 from engine.outputs import PICTURES, check_distinct, check_file, to_json
 from engine.progress import Progress, stop_on_interrupt
@@ -28,8 +28,8 @@ def run(options: argparse.Namespace) -> int:
     info = describe(store, options.model)
     picture = load_picture(options.photo)
     model = open_model(store, info, options.device, progress, for_photo=True)
-    by_hand = crop_from_corners(options.crop, model.generator.resolution) if options.crop else None
-    crop, crop_notes = (by_hand, ()) if by_hand else find_crop(picture, model, store)
+    placed = by_hand(options, model)
+    crop, crop_notes = (placed, ()) if placed else find_crop(picture, model, store)
     say_notes([*picture.notes, *crop_notes], progress)  # before the wait: "no face found" may be reason to stop it
     preset, steps = options.preset, options.inversion_steps
     total = find_preset(preset, steps).steps

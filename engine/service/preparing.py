@@ -76,7 +76,8 @@ def _options(hosted: HostedSession, message: Invert | None, picture: Picture, mo
     preset, steps = (DEFAULT_PRESET, None) if message is None else (message.preset, message.steps)
     if message is not None and message.corners is not None:
         corners = [(x, y) for x, y in message.corners]
-        return SearchOptions(crop_from_corners(corners, model.generator.resolution), preset, steps, ())
+        generator = model.generator
+        return SearchOptions(crop_from_corners(corners, generator.resolution, generator.margin), preset, steps, ())
     selection = None if message is None else to_mask(message.selection, picture.size_wh)
     pairs = [] if message is None else pairs_of(message.points)
     crop, notes = find_crop(picture, model, hosted.models.store, selection=selection, pairs=pairs)
