@@ -79,8 +79,11 @@ class Crop:
 
     def sees(self, point_model_xy: Points) -> bool:
         """Whether a point (2,), model pixels, lies in what the model sees, or on its border."""
-        low, high = np.array([self.margin, 0]), np.array([self.resolution - self.margin, self.resolution])
-        return bool((point_model_xy >= low - _ROUNDING_PX).all() and (point_model_xy <= high + _ROUNDING_PX).all())
+        return bool(np.abs(point_model_xy - self.nearest_seen(point_model_xy)).max() <= _ROUNDING_PX)
+
+    def nearest_seen(self, points_model_xy: Points) -> Points:
+        """The places in what the model sees that are nearest to points (..., 2), model pixels."""
+        return points_model_xy.clip((self.margin, 0), (self.resolution - self.margin, self.resolution))
 
     @cached_property
     def _axes(self) -> Points:

@@ -373,8 +373,7 @@ class SessionLiveDrag:
     def move(self, targets: ArrayLike) -> None:
         """Pull the handles to other places, (n, 2), document pixels; the newest count, and nothing is computed yet."""
         crop = self._session.crop
-        low, high = (crop.margin, 0), (crop.resolution - crop.margin, crop.resolution)
-        targets = crop.to_model(np.asarray(targets, float)).clip(low, high)
+        targets = crop.nearest_seen(crop.to_model(targets))
         self._points = replace(self._points, targets=targets)
         self._solver.move(targets)
 

@@ -133,7 +133,8 @@ def _resume(
     progress = hosted.progress(message.id)
     if progress is None or len(progress.event.handles) != len(pairs):
         return 0, None, pairs
-    handles = session.crop.to_document(progress.event.handles.clip(0, session.crop.resolution))
+    handles = session.crop.to_document(session.crop.nearest_seen(progress.event.handles))
+    handles = handles.clip(0, session.picture.size_wh)  # of a square that reaches beyond the picture
     pairs = [((float(x), float(y)), target) for (x, y), (_, target) in zip(handles, pairs, strict=True)]
     return progress.steps, progress.event, pairs
 

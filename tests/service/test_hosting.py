@@ -12,9 +12,12 @@ from krita_drag.wire.codec import decode
 from krita_drag.wire.messages import Drag, Frame, Open, Undo, is_terminal, new_id
 
 from benchmarks.service.tiny_home import NAME, RESOLUTION
+from engine.align import Crop
+from engine.drag import DragStep
+from engine.images import Picture
 from engine.models import ModelStore
 from engine.service.hosted import HostedSession
-from engine.service.keeping import Ended, Keeper
+from engine.service.keeping import Ended, Keeper, Progress
 from engine.service.memory import MemoryLadder
 from engine.service.model_cache import ModelCache
 from engine.service.records import Ownership
@@ -80,6 +83,23 @@ def test_a_drag_goes_on_from_an_event_of_another_process(models: ModelCache) -> 
     assert cut.shown == 1, "one state, as if it had not been cut"
     cut.undo()
     assert torch.equal(cut.w_plus, cut.w_start)
+
+
+def test_a_drag_goes_on_with_a_handle_beyond_the_picture(tmp_path: Path, models: ModelCache) -> None:
+    """The square reaches over the left edge, where a handle may get to but nobody may point."""
+    one = hosted(tmp_path, models)
+    ladder = MemoryLadder(models, {one.sid: one})
+    image = Frame("u1", (RESOLUTION, RESOLUTION, 4), bytes([200] * (4 * RESOLUTION**2)))
+    answers(one, ladder, Open(id=new_id(), sid=one.sid, model=NAME, image=image))
+    model = models.get(NAME)
+    crop = Crop((-20.0, 0.0), (RESOLUTION, 0.0), (0.0, RESOLUTION), RESOLUTION)
+    w_plus = model.generator.sample_w_plus(1)
+    picture = Picture(np.full((RESOLUTION, RESOLUTION, 3), 200, np.uint8))
+    one.inverted(Session(model, picture, crop, w_plus, generated=False))
+    drag = Drag(id=new_id(), sid=one.sid, points=((3, 40, 20, 45),), max_steps=3)
+    event = DragStep(1, 1.0, np.array([[19.0, 40.0]]), np.array([21.6]), w_plus)
+    one.keeper.write_progress(Progress(drag.id, 1, 1, event))
+    assert [end.type for end in answers(one, ladder, drag)] == ["done"]
 
 
 def test_undo_is_bounded(models: ModelCache) -> None:
