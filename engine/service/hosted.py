@@ -115,22 +115,27 @@ class HostedSession:
 
     def opened(self, message: Open | Restore, session: Session | None) -> None:
         """Note that the session begins anew."""
-        self._opening, self._session, self._ended, self.notes = message, session, Ended(), []
+        self._opening, self._ended, self.notes = message, Ended(), []
+        self._hold(session)
         self.disk.attempt("opening", lambda: self.keeper.begin(message))
 
     def inverted(self, session: Session) -> None:
         """Note what an inversion has found."""
-        self._session = session
+        self._hold(session)
         self.disk.attempt("inversion", lambda: self.keeper.write_inverted(session))
 
     def session(self) -> Session | None:
         """Return the session, brought back from the disk if need be; None before its inversion."""
         if self._session is None:
-            self._session = self._bring_back()
+            self._hold(self._bring_back())
             if self._session is not None:
                 self._ended = self.keeper.read_state(self._session)
-                self._session.chunk = 1 if self.frugal else None
         return self._session
+
+    def _hold(self, session: Session | None) -> None:
+        self._session = session
+        if session is not None:
+            session.chunk = 1 if self.frugal else None
 
     def need_session(self) -> Session:
         """Return the session.

@@ -139,6 +139,8 @@ def test_memory_is_made_one_rung_at_a_time(tmp_path: Path, models: ModelCache) -
     assert ladder.make_room(needy) is None, "nothing is left on the processor"
     needy.leave_memory()
     assert needy.need_session().chunk == 1
+    answers(needy, ladder, Open(id=new_id(), sid=needy.sid, model=NAME, seed=2))
+    assert needy.need_session().chunk == 1, "nor is there more room for another picture"
     done = answers(idle, ladder, Undo(id=new_id(), sid=idle.sid))
     assert done[0].type == "done", "what was put away comes back by itself"
 
