@@ -64,7 +64,7 @@ def is_intact(store: ModelStore, name: str) -> bool:
     return True
 
 
-def open_model(store: ModelStore, info: ModelInfo, device: str, progress: Progress, for_photo: bool = False) -> Model:
+def open_model(store: ModelStore, info: ModelInfo, device: str, progress: Progress, find_face: bool = False) -> Model:
     """Load a model, fetching what is not here.
 
     Args:
@@ -72,7 +72,7 @@ def open_model(store: ModelStore, info: ModelInfo, device: str, progress: Progre
         info: the model.
         device: name of the device, or "auto".
         progress: where downloads are shown.
-        for_photo: whether a face will have to be found first.
+        find_face: whether a face will have to be found first, where the model knows such.
 
     Raises:
         KritaDragError: it cannot be fetched or loaded, or the device is not there.
@@ -80,7 +80,7 @@ def open_model(store: ModelStore, info: ModelInfo, device: str, progress: Progre
     place = pick(device)
     if info.name in CATALOGUE or info.name not in {model.name for model in store.installed()}:
         fetch(store, info, progress)
-    if for_photo and info.aligned:
+    if find_face and info.aligned:
         fetch(store, CATALOGUE[DETECTOR].info, progress)
     return store.load(info.name, place)
 

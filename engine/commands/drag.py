@@ -49,7 +49,9 @@ def run(options: argparse.Namespace) -> int:
     store = ModelStore()
     progress = Progress(options.quiet)
     inputs = _check(options, store)
-    model = open_model(store, inputs.info, options.device, progress, for_photo=inputs.picture is not None)
+    model = open_model(
+        store, inputs.info, options.device, progress, find_face=bool(inputs.picture and not options.crop)
+    )
     began = time.perf_counter()
     session = _open_session(options, inputs, model, store, progress)
     opened = time.perf_counter()

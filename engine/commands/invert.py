@@ -27,7 +27,7 @@ def run(options: argparse.Namespace) -> int:
     _check_outputs(options)
     info = describe(store, options.model)
     picture = load_picture(options.photo)
-    model = open_model(store, info, options.device, progress, for_photo=True)
+    model = open_model(store, info, options.device, progress, find_face=not options.crop)
     placed = by_hand(options, model)
     crop, crop_notes = (placed, ()) if placed else find_crop(picture, model, store)
     say_notes([*picture.notes, *crop_notes], progress)  # before the wait: "no face found" may be reason to stop it
