@@ -171,7 +171,8 @@ def setting(kritarc: Path, group: str, key: str) -> str | None:
     parser = configparser.ConfigParser(strict=False, interpolation=None, allow_no_value=True)
     top = "(top)"
     try:
-        parser.read_string(f"[{top}]\n" + kritarc.read_text(encoding="utf-8", errors="replace"))
+        text = kritarc.read_text(encoding="utf-8", errors="replace")
+        parser.read_string(f"[{top}]\n" + re.sub(r"(?m)^[ \t]+", "", text))  # no indented line goes on with another
     except (OSError, configparser.Error):
         return None
     value = parser.get(group or top, key, fallback=None)
