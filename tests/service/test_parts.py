@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import zmq
 from krita_drag.wire.codec import encode
-from krita_drag.wire.errors import BadImage, Busy, NoSession
+from krita_drag.wire.errors import BadImage, Busy, NoSession, PermissionDenied
 from krita_drag.wire.messages import ListModels, new_id
 
 from benchmarks.service.running_engine import alive, wait_for
@@ -22,6 +22,7 @@ from engine.service import worker_link
 from engine.service.disk import Disk
 from engine.service.files import Damaged, read_sealed, write_sealed
 from engine.service.folder import ServiceFolder
+from engine.service.journal import open_journal
 from engine.service.lifeline import Lifeline
 from engine.service.limits import (
     BURST,
@@ -80,6 +81,12 @@ def test_what_a_disk_did_not_take_is_written_first_when_it_can_be(tmp_path: Path
     disk.attempt("state", write("state"))
     disk.forget()
     assert not disk.lacks
+
+
+def test_a_log_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "engine.log").mkdir()
+    with pytest.raises(PermissionDenied, match=r"engine\.log"):
+        open_journal(tmp_path / "engine.log")
 
 
 def test_abandoned_sessions_go_and_others_stay(tmp_path: Path) -> None:
