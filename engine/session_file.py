@@ -32,7 +32,6 @@ from engine.tensor_files import to_safetensors
 
 FORMAT, VERSION = "krita-drag session", 1
 SUFFIX = ".safetensors"
-_ARRAYS = ("handles", "distances", "confidence", "lost")
 _DELTA, _STATE, _REGION = "delta.", "state.", "region."
 
 
@@ -182,27 +181,11 @@ def _describe(state: EditState, regions: Sequence[Region]) -> dict[str, Any]:
     region = next((i for i, one in enumerate(regions) if one is state.region), None)
     if state.event is None:
         return {"region": region, "event": None}
-    arrays = {name: getattr(state.event, name) for name in _ARRAYS}
-    plain = {name: None if array is None else array.tolist() for name, array in arrays.items()}
-    event = state.event
-    told = {"step": event.step, "loss": float(event.loss), "reason": event.reason, "solver": event.solver}
-    return {"region": region, "event": told | plain}
+    return {"region": region, "event": state.event.to_json()}
 
 
 def _recall(told: Mapping[str, Any], w_plus: Tensor, regions: Mapping[Any, Region]) -> EditState:
-    event = told["event"]
-    handles, distances = (np.array(event[name], np.float64) for name in _ARRAYS[:2])
-    if (
-        handles.ndim != 2
-        or handles.shape[1] != 2
-        or distances.shape != (len(handles),)
-        or not np.isfinite(handles).all()
-    ):
-        raise ValueError("the points of a state are damaged")
-    confidence = None if event["confidence"] is None else np.array(event["confidence"], np.float64)
-    lost = None if event["lost"] is None else np.array(event["lost"], bool)
-    numbers = int(event["step"]), float(event["loss"])
-    step = DragStep(*numbers, handles, distances, w_plus, str(event["reason"]), confidence, lost, str(event["solver"]))
+    step = DragStep.from_json(told["event"], w_plus)
     return EditState(w_plus, step, None if told["region"] is None else regions[told["region"]])
 
 

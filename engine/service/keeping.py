@@ -152,7 +152,7 @@ class Keeper:
                 regions.append(state.region)
             index = next((i for i, one in enumerate(regions) if one is state.region), None)
             assert state.event is not None
-            states.append({"event": _describe(state.event), "region": index})
+            states.append({"event": state.event.to_json(), "region": index})
             blobs.append(_to_bytes(state.w_plus))
         head = {
             "shown": session.shown,
@@ -185,7 +185,7 @@ class Keeper:
         for latent, kept in zip(latents, found["states"], strict=True):
             w_plus = torch.from_numpy(latent.copy()).to(session.w_start)
             region = None if kept["region"] is None else regions[kept["region"]]
-            states.append(EditState(w_plus, _recall(kept["event"], w_plus), region))
+            states.append(EditState(w_plus, DragStep.from_json(kept["event"], w_plus), region))
         session.restore(states, found["shown"])
         return Ended(**found["ended"])
 
@@ -207,7 +207,7 @@ class Keeper:
             "request": progress.request,
             "seq": progress.seq,
             "steps": progress.steps,
-            "event": _describe(event),
+            "event": event.to_json(),
             "shape": list(event.w_plus.shape),
         }
         write_sealed(self._folder / _PROGRESS, [json.dumps(head).encode(), _to_bytes(event.w_plus)])
@@ -227,29 +227,12 @@ class Keeper:
         if found["request"] != request:
             return None
         w_plus = _from_bytes(latent, found["shape"]).to(like)
-        return Progress(request, found["seq"], found["steps"], _recall(found["event"], w_plus))
+        return Progress(request, found["seq"], found["steps"], DragStep.from_json(found["event"], w_plus))
 
     def discard_progress(self) -> None:
         """Forget where a drag was: it is over."""
         with contextlib.suppress(OSError):
             (self._folder / _PROGRESS).unlink()
-
-
-def _describe(event: DragStep) -> dict[str, Any]:
-    """The part of an event that JSON can hold; points are model pixels."""
-    arrays = {name: getattr(event, name) for name in ("handles", "distances", "confidence", "lost")}
-    plain = {name: None if array is None else array.tolist() for name, array in arrays.items()}
-    return {"step": event.step, "loss": event.loss, "reason": event.reason, **plain}
-
-
-def _recall(found: Mapping[str, Any], w_plus: Tensor) -> DragStep:
-    handles = np.array(found["handles"], np.float64).reshape(-1, 2)
-    distances = np.array(found["distances"], np.float64)
-    confidence = None if found["confidence"] is None else np.array(found["confidence"], np.float64)
-    lost = None if found["lost"] is None else np.array(found["lost"], bool)
-    return DragStep(
-        found["step"], found["loss"], handles, distances, w_plus, found["reason"], confidence=confidence, lost=lost
-    )
 
 
 def _to_bytes(tensor: Tensor) -> bytes:

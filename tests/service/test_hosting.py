@@ -67,6 +67,7 @@ def test_a_session_comes_back_from_the_disk_as_it_was(tmp_path: Path, models: Mo
     assert (again.shown, len(again.states)) == (1, 3)
     for one, other in zip(session.states, again.states, strict=True):
         assert torch.equal(one.w_plus, other.w_plus)
+        assert (one.event and one.event.to_json()) == (other.event and other.event.to_json())
     assert np.array_equal(session.patch().rgba, again.patch().rgba)
     assert np.array_equal(session.handles_document(), again.handles_document())
 
