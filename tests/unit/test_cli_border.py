@@ -8,11 +8,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from krita_drag.wire.errors import OutOfMemory
 from model_files import tiny_stylegan2
 from PIL import Image
 
 from engine.cli import main
 from engine.commands import common
+from engine.device import memory_guard
 from engine.models import ModelStore
 from stylegan2.checkpoints import native
 
@@ -88,11 +91,18 @@ def test_a_face_placed_by_hand_needs_no_detector(
     assert out.exists()
 
 
+@pytest.mark.parametrize("words", ["CUDA out of memory.", "DefaultCPUAllocator: can't allocate memory: you tried"])
+def test_want_of_memory_on_a_device(words: str) -> None:
+    with pytest.raises(OutOfMemory, match="cpu"), memory_guard(torch.device("cpu")):
+        raise RuntimeError(words)
+
+
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
         (MemoryError(), "not enough memory"),
         (RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate"), "not enough memory"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), "not enough memory"),
         (ModuleNotFoundError("No module named 'tqdm'", name="tqdm"), "is missing (tqdm)"),
         (KeyboardInterrupt(), "stopped"),
     ],
