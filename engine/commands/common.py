@@ -1,4 +1,4 @@
-"""What several commands do: open a model, fetching it when needed, and write pictures made with Pillow."""
+"""What several commands do: open a model, fetching it when needed, and write text files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from krita_drag.wire.errors import ModelCorrupt, ModelNotFound
-from PIL import Image
 
 from engine.catalogue import CATALOGUE, DETECTOR
 from engine.device import pick
@@ -95,16 +94,6 @@ def by_hand(options: argparse.Namespace, model: Model) -> Crop | None:
 
     generator = model.generator
     return crop_from_corners(options.crop, generator.resolution, generator.margin) if options.crop else None
-
-
-def save_image(path: Path, image: Image.Image) -> None:
-    """Write a picture all or nothing.
-
-    Raises:
-        BadOutput: it cannot be written.
-    """
-    with atomic_output(path) as temporary:
-        image.save(temporary)
 
 
 def save_text(path: Path, text: str) -> None:
