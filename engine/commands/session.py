@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 
 from engine.arguments import STOPPED
 from engine.commands.common import say_notes
@@ -11,7 +10,7 @@ from engine.commands.dragging import drag_with_progress
 from engine.device import pick
 from engine.images import load_mask, save_picture
 from engine.models import ModelStore
-from engine.outputs import PICTURES, check_distinct, check_file
+from engine.outputs import PICTURES, check_distinct, check_file, to_json
 from engine.points import check_pairs
 from engine.progress import Progress
 from engine.session import Session
@@ -21,7 +20,7 @@ from engine.session_file import SUFFIX, describe_session, load_session, save_ses
 def run(options: argparse.Namespace) -> int:
     """Show, render or drag; returns the exit code, 130 when Ctrl-C cut a drag short (the outputs are written)."""
     if options.action == "show":
-        print(json.dumps(describe_session(options.file), indent=2, ensure_ascii=False))
+        print(to_json(describe_session(options.file)), end="")
         return 0
     progress = Progress(options.quiet)
     check_file(options.output, PICTURES)
