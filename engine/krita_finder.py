@@ -47,11 +47,7 @@ def find_programs() -> list[Path]:
     else:
         exports = Path("flatpak/exports/bin/org.kde.krita")
         candidates += [Path("/var/lib") / exports, home / ".local/share" / exports, Path("/snap/bin/krita")]
-        folders = [
-            Path("/opt"),
-            *(home / name for name in ("Applications", "bin", ".local/bin", "Downloads", "Desktop")),
-        ]
-        candidates += [path for folder in folders for path in sorted(folder.glob("[Kk]rita*.[Aa]pp[Ii]mage"))]
+        candidates += _appimages(home)
     return list(dict.fromkeys(path for path in candidates if path.exists()))
 
 
