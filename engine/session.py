@@ -75,6 +75,7 @@ class Session:
 
         Raises:
             BadOption: the model has no such class.
+            OutOfMemory: the device's memory does not suffice.
         """
         generator = model.generator
         if class_index is not None:
@@ -114,7 +115,10 @@ class Session:
             resumed: what a step told in another process, to go on from; needs the crop of then.
 
         Raises:
+            BadOption: there is no such preset, or less than one step is asked for.
             BadPoints: the model will not see one of the pairs.
+            InversionFailed: as for `engine.inversion.inverting`.
+            NetworkBlocked, ModelCorrupt: the face detector's weights cannot be had.
             OutOfMemory: the device's memory does not suffice.
         """
         notes: tuple[str, ...] = ()

@@ -59,8 +59,6 @@ class HostedSession:
         self._newest: dict[str, Live] = {}
         self._ended: Ended | None = None
 
-    # ---- what jobs ask for
-
     @property
     def keeper(self) -> Keeper:
         """Where the session is kept.
@@ -184,8 +182,6 @@ class HostedSession:
                 self.model(message.model), message.seed, message.truncation_psi, message.class_index
             )
         return self.keeper.read_inverted(to_picture(message.image, message.order), self.model(message.model))
-
-    # ---- what the worker does with it
 
     @property
     def runnable(self) -> bool:

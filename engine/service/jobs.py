@@ -47,6 +47,9 @@ def begin(hosted: HostedSession, message: Request) -> Steps:
     Args:
         hosted: where it is done.
         message: the request; of a gesture, the newest message is read from `hosted`.
+
+    Raises:
+        BadFrame: it is none of those that the worker does.
     """
     steps = _STEPS.get(type(message))
     if steps is None:
