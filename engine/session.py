@@ -48,6 +48,7 @@ class Session:
         history: all events of the latest drag.
         chunk: handles that `newton` works on at once, to save memory; None for as many as it likes.
         generated: whether the picture is the model's own.
+        opening_notes: what was found when opening, one sentence each.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class Session:
         self.generated = generated
         self._shown = 0  # index of the state that is shown
         self._next: EditState | None = None  # of a drag that has no event yet
-        self._opening_notes = tuple(notes)
+        self.opening_notes = tuple(notes)
         self._renderer = Renderer(model, picture, crop, w_start, generated=generated)
 
     @classmethod
@@ -237,11 +238,6 @@ class Session:
             )
         return Region(mask, square)
 
-    @property
-    def opening_notes(self) -> tuple[str, ...]:
-        """What was found when opening, one sentence each."""
-        return self._opening_notes
-
     def restore(self, states: Sequence[EditState], shown: int) -> None:
         """Put the states of another process in, after the picture as opened, and show one of them.
 
@@ -271,7 +267,7 @@ class Session:
     @property
     def notes(self) -> list[str]:
         """Sentences for the user: what was found when opening, and what the latest drag could not do."""
-        notes, best = list(self._opening_notes), self.best()
+        notes, best = list(self.opening_notes), self.best()
         if best is not None and best.lost is not None:
             doubtful = [str(number) for number in np.flatnonzero(best.lost) + 1]
             if doubtful:
@@ -296,10 +292,6 @@ class Session:
         """Where the handles are in `result`, (n, 2), document pixels; (0, 2) before the first drag."""
         best = self.best()
         return self.crop.to_document(best.handles) if best else np.zeros((0, 2))
-
-    def before(self) -> Picture:
-        """The picture that `result` is compared with: as it was opened."""
-        return self.picture
 
     def result(self, event: DragStep | None = None) -> Picture:
         """The whole picture with what drags moved laid over it; every other pixel is the picture's own.

@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
     began = time.perf_counter()
     session = _open_session(options, inputs, model, store, progress)
     opened = time.perf_counter()
-    before = session.before()
+    before = session.picture
     began_drag = time.perf_counter()
     stopped = options.steps > 0 and drag_with_progress(session, options, inputs.mask, progress, solver=options.solver)
     seconds = {"open": opened - began, "drag": time.perf_counter() - began_drag}

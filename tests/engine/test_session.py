@@ -44,7 +44,7 @@ def test_a_drag_lands_and_can_be_repeated(seed_session: Session) -> None:
     assert first == second
     assert min(first) <= 2 < first[0]
     assert np.array_equal(picture.rgb, seed_session.result().rgb)
-    assert (picture.rgb != seed_session.before().rgb).any()
+    assert (picture.rgb != seed_session.picture.rgb).any()
     assert np.linalg.norm(seed_session.handles_document() - [CORNER_OF_THE_MOUTH[1]]) <= 2
 
 

@@ -191,7 +191,6 @@ def test_a_worker_is_reached_where_there_is_no_ipc(home: Path, monkeypatch: pyte
     stranger.connect(endpoint)
     stranger.send_multipart([b'{"say":"ready","pid":1}'])
     wait_for(lambda: heard("ready"), "the worker")
-    assert link.ready
     frames = [bytes(part) for part in encode(ListModels(id=new_id()))]
     assert link.send({"do": "request", "sid": "desk", "id": new_id()}, frames)
     wait_for(lambda: heard("answer"), "its answer")
