@@ -22,12 +22,13 @@ from torch import Tensor
 from engine import __version__
 from engine.align import Crop, crop_from_json
 from engine.drag import DragStep
+from engine.edit_history import EditState
 from engine.images import Picture, atomic_output, load_picture, save_picture
 from engine.inversion.tuned import TunedModel, tuned_model
 from engine.model_folder import read_record
 from engine.models import Model
 from engine.rendering import Region
-from engine.session import EditState, Session
+from engine.session import Session
 from engine.tensor_files import to_safetensors
 
 FORMAT, VERSION = "krita-drag session", 1
@@ -41,9 +42,9 @@ def save_session(session: Session, path: Path) -> None:
     Raises:
         BadOutput: it cannot be written.
     """
-    regions = [state.region for state in session.states if state.region is not None]
+    regions = [state.region for state in session.edits.states if state.region is not None]
     regions = [region for i, region in enumerate(regions) if region not in regions[:i]]
-    tensors = {f"{_STATE}{i}": state.w_plus for i, state in enumerate(session.states)}
+    tensors = {f"{_STATE}{i}": state.w_plus for i, state in enumerate(session.edits.states)}
     tensors |= {f"{_REGION}{i}": _bytes(region.document * 255) for i, region in enumerate(regions)}
     tensors["picture"] = torch.frombuffer(bytearray(_to_png(session.picture)), dtype=torch.uint8)
     if isinstance(session.model, TunedModel):
@@ -55,8 +56,8 @@ def save_session(session: Session, path: Path) -> None:
         "generated": session.generated,
         "notes": list(session.opening_notes),
         "picture_notes": list(session.picture.notes),
-        "shown": session.shown,
-        "states": [_describe(state, regions) for state in session.states],
+        "shown": session.edits.shown,
+        "states": [_describe(state, regions) for state in session.edits.states],
     }
     header = {"format": FORMAT, "version": str(VERSION), "session": json.dumps(told, allow_nan=True)}
     with atomic_output(path) as temporary:
@@ -151,7 +152,7 @@ def _restore(told: Mapping[str, Any], tensors: Mapping[str, Tensor], base: Model
     shown = int(told["shown"])
     if not 0 <= shown <= len(states):
         raise ValueError(f"there is no state {shown}")
-    session.restore(states, shown)
+    session.edits.restore(states, shown)
     return session
 
 

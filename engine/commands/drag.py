@@ -63,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
         if options.session:
             save_session(session, options.session)
     finally:  # what is asked for most is written whatever becomes of the rest
-        after = session.result() if session.history else before
+        after = session.result() if session.edits.events else before
         save_picture(options.output, after)
     outcome = Outcome(session, options, before, after, stopped, seconds)
     write_extras(outcome, progress)

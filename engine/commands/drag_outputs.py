@@ -47,7 +47,7 @@ class Outcome:
     @property
     def history(self) -> list[DragStep]:
         """The steps done; empty for `--steps 0`."""
-        return self.session.history
+        return self.session.edits.events
 
     @property
     def handles(self) -> NDArray[np.float64]:

@@ -272,7 +272,7 @@ class HostedSession:
         if self._keeper is None or self._session is None:
             return
         session, keeper = self._session, self._keeper
-        session.limit_history(MAX_STATES)
+        session.edits.limit(MAX_STATES)
         self._ended = Ended(request, kind, fields)
         ended = self._ended
         self.disk.attempt("state", lambda: keeper.write_state(session, ended))

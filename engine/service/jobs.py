@@ -160,7 +160,8 @@ def _finish(
 
 def _step_through(hosted: HostedSession, message: Undo | Redo | Reset) -> Steps:
     session = yield from _ready(hosted)
-    {Undo: session.undo, Redo: session.redo, Reset: session.reset}[type(message)]()
+    edits = session.edits
+    {Undo: edits.undo, Redo: edits.redo, Reset: edits.reset}[type(message)]()
     yield Report("rendering")
     return {**state_fields(session), **shown(hosted, session)}
 

@@ -29,13 +29,14 @@ from torch import Tensor
 
 from engine.align import crop_from_json
 from engine.drag import DragStep
+from engine.edit_history import EditState
 from engine.images import Picture
 from engine.inversion.tuned import TunedModel, tuned_model
 from engine.models import Model
 from engine.rendering import Region
 from engine.service.files import Damaged, read_sealed, write_sealed
 from engine.service.search_file import SearchFile
-from engine.session import EditState, Session
+from engine.session import Session
 from engine.tensor_files import to_safetensors
 
 _OPENING, _INVERTED, _STATE, _PROGRESS = "opening.sealed", "inverted.sealed", "state.sealed", "progress.sealed"
@@ -147,7 +148,7 @@ class Keeper:
         blobs: list[bytes] = []
         regions: list[Region] = []
         states = []
-        for state in session.states[1:]:
+        for state in session.edits.states[1:]:
             if state.region is not None and not any(state.region is one for one in regions):
                 regions.append(state.region)
             index = next((i for i, one in enumerate(regions) if one is state.region), None)
@@ -155,7 +156,7 @@ class Keeper:
             states.append({"event": state.event.to_json(), "region": index})
             blobs.append(_to_bytes(state.w_plus))
         head = {
-            "shown": session.shown,
+            "shown": session.edits.shown,
             "states": states,
             "shape": list(session.w_start.shape),
             "regions": [list(region.document.shape) for region in regions],
@@ -186,7 +187,7 @@ class Keeper:
             w_plus = torch.from_numpy(latent.copy()).to(session.w_start)
             region = None if kept["region"] is None else regions[kept["region"]]
             states.append(EditState(w_plus, DragStep.from_json(kept["event"], w_plus), region))
-        session.restore(states, found["shown"])
+        session.edits.restore(states, found["shown"])
         return Ended(**found["ended"])
 
     def ended(self) -> Ended:

@@ -107,14 +107,15 @@ def places(handles: np.ndarray, event: DragStep) -> Fields:
 
 def state_fields(session: Session) -> Fields:
     """Where the handles are in the state shown, and how many states there are around it."""
-    fields: Fields = {"undos": session.shown, "redos": len(session.states) - 1 - session.shown}
+    edits = session.edits
+    fields: Fields = {"undos": edits.shown, "redos": len(edits.states) - 1 - edits.shown}
     best = session.best()
     return fields if best is None else {**fields, **places(session.handles_document(), best)}
 
 
 def shown(hosted: HostedSession, session: Session) -> Fields:
     """The patch of the state shown, full size; nothing where nothing changed."""
-    if session.shown == 0:
+    if session.edits.shown == 0:
         return {}
     return patch_fields(session.patch(), hosted.order)
 

@@ -43,7 +43,7 @@ def session(faces_model: Model, store: ModelStore) -> Session:
     mask[120:180, 180:260] = 1
     list(session.drag([CORNER_OF_THE_MOUTH], mask=mask, max_steps=3))
     list(session.drag([((240.0, 145.0), (243.0, 141.0))], max_steps=2, onward=True))
-    assert session.undo()
+    assert session.edits.undo()
     return session
 
 
@@ -61,16 +61,16 @@ def test_what_comes_back_is_what_was_written(session: Session, file: Path, store
     assert again.picture.alpha is not None
     assert np.array_equal(again.picture.alpha, session.picture.alpha)
     assert again.notes == session.notes
-    assert len(again.states) == len(session.states) == 3
-    assert again.shown == session.shown == 1
-    for mine, theirs in zip(again.states, session.states, strict=True):
+    assert len(again.edits.states) == len(session.edits.states) == 3
+    assert again.edits.shown == session.edits.shown == 1
+    for mine, theirs in zip(again.edits.states, session.edits.states, strict=True):
         assert torch.equal(mine.w_plus, theirs.w_plus)
     assert np.array_equal(again.handles_document(), session.handles_document())
     assert np.array_equal(again.result().rgb, session.result().rgb)
-    assert again.redo()
-    assert session.redo()
+    assert again.edits.redo()
+    assert session.edits.redo()
     assert np.array_equal(again.result().rgb, session.result().rgb)
-    assert session.undo()
+    assert session.edits.undo()
 
 
 def test_a_drag_goes_on_as_it_would_have(session: Session, file: Path, store: ModelStore) -> None:

@@ -59,13 +59,13 @@ def test_a_session_comes_back_from_the_disk_as_it_was(tmp_path: Path, models: Mo
     session = Session.from_seed(models.get(NAME), 1)
     list(session.drag([PAIR], mask=mask, max_steps=2))
     list(session.drag([PAIR], mask=mask, max_steps=2, onward=True))
-    session.undo()
+    session.edits.undo()
     keeper = Keeper(tmp_path)
     keeper.write_state(session, Ended("1" * 32, "done", {"step": 2}))
     again = Session.from_seed(models.get(NAME), 1)
     assert keeper.read_state(again) == Ended("1" * 32, "done", {"step": 2})
-    assert (again.shown, len(again.states)) == (1, 3)
-    for one, other in zip(session.states, again.states, strict=True):
+    assert (again.edits.shown, len(again.edits.states)) == (1, 3)
+    for one, other in zip(session.edits.states, again.edits.states, strict=True):
         assert torch.equal(one.w_plus, other.w_plus)
         assert (one.event and one.event.to_json()) == (other.event and other.event.to_json())
     assert np.array_equal(session.patch().rgba, again.patch().rgba)
@@ -81,8 +81,8 @@ def test_a_drag_goes_on_from_an_event_of_another_process(models: ModelCache) -> 
     assert rest[0].mean_distance == pytest.approx(middle.mean_distance, abs=1)
     assert rest[-1].reason == "landed"
     assert len(rest) < len(events)
-    assert cut.shown == 1, "one state, as if it had not been cut"
-    cut.undo()
+    assert cut.edits.shown == 1, "one state, as if it had not been cut"
+    cut.edits.undo()
     assert torch.equal(cut.w_plus, cut.w_start)
 
 
@@ -108,10 +108,10 @@ def test_undo_is_bounded(models: ModelCache) -> None:
     for _ in range(5):
         list(session.drag([PAIR], max_steps=1))
     last = session.w_plus
-    session.limit_history(3)
-    assert (len(session.states), session.shown) == (4, 3)
+    session.edits.limit(3)
+    assert (len(session.edits.states), session.edits.shown) == (4, 3)
     assert torch.equal(session.w_plus, last)
-    assert torch.equal(session.states[0].w_plus, session.w_start), "the picture as opened stays"
+    assert torch.equal(session.edits.states[0].w_plus, session.w_start), "the picture as opened stays"
 
 
 def test_a_request_that_was_done_is_not_done_again(tmp_path: Path, models: ModelCache) -> None:
@@ -124,7 +124,7 @@ def test_a_request_that_was_done_is_not_done_again(tmp_path: Path, models: Model
     assert (opened.type, first.undos, undone.undos) == ("done", 1, 0)
     other = HostedSession(one.sid, one.folder, models)
     assert [answer.undos for answer in answers(other, ladder, undo)] == [0]
-    assert other.need_session().shown == 0 and len(other.need_session().states) == 2
+    assert other.need_session().edits.shown == 0 and len(other.need_session().edits.states) == 2
 
 
 def test_memory_is_made_one_rung_at_a_time(tmp_path: Path, models: ModelCache) -> None:
