@@ -62,7 +62,7 @@ def measure(session: Session, judge: Judge) -> Iterator[Row]:
         if drawn is not None and result is not None:
             row["there_px"] = float(np.linalg.norm(drawn.landmarks[landmark] - target) / px)
             row["identity"] = identity_distance(result, photo)
-        session.reset()
+        session.edits.reset()
         yield row
 
 

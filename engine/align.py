@@ -79,8 +79,11 @@ class Crop:
 
     def sees(self, point_model_xy: Points) -> bool:
         """Whether a point (2,), model pixels, lies in what the model sees, or on its border."""
-        low, high = np.array([self.margin, 0]), np.array([self.resolution - self.margin, self.resolution])
-        return bool((point_model_xy >= low - _ROUNDING_PX).all() and (point_model_xy <= high + _ROUNDING_PX).all())
+        return bool(np.abs(point_model_xy - self.nearest_seen(point_model_xy)).max() <= _ROUNDING_PX)
+
+    def nearest_seen(self, points_model_xy: Points) -> Points:
+        """The places in what the model sees that are nearest to points (..., 2), model pixels."""
+        return points_model_xy.clip((self.margin, 0), (self.resolution - self.margin, self.resolution))
 
     @cached_property
     def _axes(self) -> Points:
@@ -109,7 +112,7 @@ class Crop:
         is_mask = array.ndim == 2
         mode: _Mode = "bilinear" if is_mask else "bicubic"
         reduction, oversampling = _shrinkage(self.scale)
-        left, top, right, bottom = self._bounds(array.shape[1], array.shape[0], _MARGIN_PX * reduction)
+        left, top, right, bottom = self.bounds(array.shape[1], array.shape[0], _MARGIN_PX * reduction)
         source = _load(array[top:bottom, left:right], reduction)  # (1, C, h, w)
         positions = self.to_document(_centres((0, 0, self.resolution, self.resolution), oversampling))
         positions = (positions - (left, top)) / reduction
@@ -201,21 +204,16 @@ class Crop:
         """The same square, seen with another number of pixels."""
         return replace(self, resolution=resolution, margin=self.margin * resolution // self.resolution)
 
-    def bounds(self, width: int, height: int) -> Box:
-        """The box of a document of this size in which the square lies."""
-        return self._bounds(width, height)
-
-    def _bounds(self, width: int, height: int, margin_px: int = 0) -> Box:
-        """The document's box around the square, at least one pixel large."""
-        corners = self.to_document(np.array([(0, 0), (1, 0), (0, 1), (1, 1)]) * self.resolution)
-        low = np.floor(corners.min(0)).astype(int) - margin_px
-        high = np.ceil(corners.max(0)).astype(int) + margin_px
+    def bounds(self, width: int, height: int, around_px: int = 0) -> Box:
+        """The box of a document of this size around what the model sees, at least one pixel large."""
+        low = np.floor(self.corners.min(0)).astype(int) - around_px
+        high = np.ceil(self.corners.max(0)).astype(int) + around_px
         low = np.clip(low, 0, (width - 1, height - 1))
         high = np.clip(high, low + 1, (width, height))
         return int(low[0]), int(low[1]), int(high[0]), int(high[1])
 
     def _strips(self, width: int, height: int) -> Iterator[Box]:
-        left, top, right, bottom = self._bounds(width, height)
+        left, top, right, bottom = self.bounds(width, height)
         if self.scale < 1:  # small; and strips would show where the document's picture is antialiased
             yield left, top, right, bottom
             return

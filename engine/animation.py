@@ -40,7 +40,7 @@ def gif_frame(picture: Image.Image, markers: Markers) -> Image.Image:
     scale = min(1.0, GIF_SIDE / max(picture.size))
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
     small = picture.resize(size, Image.Resampling.LANCZOS)
-    return with_markers(small, markers.transformed(scale), unit=0.8)
+    return with_markers(small, markers.scaled(scale), unit=0.8)
 
 
 def save_gif(path: Path, frames: Sequence[Image.Image]) -> None:

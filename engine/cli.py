@@ -14,6 +14,7 @@ from pathlib import Path
 from krita_drag.wire.errors import InstallError, KritaDragError, OutOfMemory
 
 from engine.arguments import FAILED, STOPPED, build_parser
+from engine.machine import is_out_of_memory
 from engine.torch_check import require_torch
 
 # the doctor lives to tell what is wrong with torch, and the gateway leaves it to the worker
@@ -66,7 +67,7 @@ def _tell(error: KritaDragError, debug: bool) -> int:
 def _as_sentence(error: Exception) -> KritaDragError:
     """Turn what no part of the engine foresaw into one of our errors, with the trace in a log file."""
     told: KritaDragError
-    if isinstance(error, MemoryError) or _is_torch_out_of_memory(error):
+    if is_out_of_memory(error):
         told = OutOfMemory(
             "There is not enough memory for this.", "Close other programs, or use a smaller model or --device cpu."
         )
@@ -77,13 +78,6 @@ def _as_sentence(error: Exception) -> KritaDragError:
         told = KritaDragError(f"Something unforeseen happened ({what}).", _log(error))
     told.__cause__ = error
     return told
-
-
-def _is_torch_out_of_memory(error: Exception) -> bool:
-    # torch is not imported here: on the CPU it raises a plain RuntimeError that names its allocator
-    return type(error).__name__ == "OutOfMemoryError" or (
-        isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
-    )
 
 
 def _log(error: Exception) -> str:

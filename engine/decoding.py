@@ -87,6 +87,8 @@ def _convert(image: Image.Image, name: str) -> Decoded:
     notes = _frames_note(image) + _depth_note(image)
     profile = image.info.get("icc_profile") or None
     image.load()
+    if image.mode in ("La", "RGBa"):  # premultiplied, which little else in Pillow takes
+        image = image.convert(image.mode.upper())
     image = _upright(image, notes)
     alpha = None
     if image.has_transparency_data and not image.mode.startswith("I"):
@@ -140,9 +142,7 @@ def _to_rgb(image: Image.Image, profile: bytes | None, notes: list[str]) -> tupl
     """Return (H, W, 3) and the profile that describes it (None: sRGB)."""
     if image.mode.startswith("I") or image.mode == "F":
         image = Image.fromarray(_deep_grey(image, notes))
-    if image.mode == "RGBa":  # premultiplied
-        image = image.convert("RGBA")
-    mode = {"1": "L", "LA": "L", "La": "L", "CMYK": "CMYK", "LAB": "LAB", "L": "L"}.get(image.mode, "RGB")
+    mode = {"1": "L", "LA": "L", "CMYK": "CMYK", "LAB": "LAB", "L": "L"}.get(image.mode, "RGB")
     if image.mode != mode:
         image = image.convert(mode)
     if profile is not None and profile[16:20] != _PROFILE_SPACES[mode]:
@@ -182,7 +182,7 @@ def _deep_grey(image: Image.Image, notes: list[str]) -> NDArray[np.uint8]:
     if values.min() < low or values.max() > high:
         low, high = float(values.min()), float(values.max())
         notes.append("The grey values of the file were scaled from their darkest and brightest.")
-    return np.round((values - low) * (255.0 / (high - low))).astype(np.uint8)
+    return np.round((values - low) / ((high - low) or 1.0) * 255).astype(np.uint8)
 
 
 def _not_a_picture(path: Path) -> BadImage:

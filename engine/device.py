@@ -8,6 +8,8 @@ from contextlib import contextmanager
 import torch
 from krita_drag.wire.errors import BadOption, OutOfMemory
 
+from engine.machine import is_out_of_memory
+
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
@@ -39,8 +41,8 @@ def memory_guard(device: torch.device) -> Iterator[None]:
     """
     try:
         yield
-    except RuntimeError as error:  # torch.cuda.OutOfMemoryError is one; the CPU allocator raises it bare
-        if not (isinstance(error, torch.cuda.OutOfMemoryError) or "not enough memory" in str(error)):
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
             raise
         raise OutOfMemory(
             f"The memory of the {device.type} device does not hold this job.",

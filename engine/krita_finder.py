@@ -47,11 +47,7 @@ def find_programs() -> list[Path]:
     else:
         exports = Path("flatpak/exports/bin/org.kde.krita")
         candidates += [Path("/var/lib") / exports, home / ".local/share" / exports, Path("/snap/bin/krita")]
-        folders = [
-            Path("/opt"),
-            *(home / name for name in ("Applications", "bin", ".local/bin", "Downloads", "Desktop")),
-        ]
-        candidates += [path for folder in folders for path in sorted(folder.glob("[Kk]rita*.[Aa]pp[Ii]mage"))]
+        candidates += _appimages(home)
     return list(dict.fromkeys(path for path in candidates if path.exists()))
 
 
@@ -171,7 +167,8 @@ def setting(kritarc: Path, group: str, key: str) -> str | None:
     parser = configparser.ConfigParser(strict=False, interpolation=None, allow_no_value=True)
     top = "(top)"
     try:
-        parser.read_string(f"[{top}]\n" + kritarc.read_text(encoding="utf-8", errors="replace"))
+        text = kritarc.read_text(encoding="utf-8", errors="replace")
+        parser.read_string(f"[{top}]\n" + re.sub(r"(?m)^[ \t]+", "", text))  # no indented line goes on with another
     except (OSError, configparser.Error):
         return None
     value = parser.get(group or top, key, fallback=None)

@@ -1,4 +1,4 @@
-"""What this computer has: memory, processors, and paths without the user's name."""
+"""What this computer has: memory, or too little of it, processors, and paths without the user's name."""
 
 from __future__ import annotations
 
@@ -7,6 +7,12 @@ import os
 import re
 import sys
 from pathlib import Path
+
+# how torch's allocators, oneDNN, C++ and the systems say it, beside MemoryError
+_WANT_OF_MEMORY = (
+    *("out of memory", "not enough memory", "allocate memory", "bad_alloc"),
+    *("create a primitive", "create a memory object"),
+)
 
 
 def memory_bytes() -> int | None:
@@ -31,6 +37,11 @@ def resident_mb(pid: int) -> float:
     except (OSError, ValueError, IndexError):
         return 0.0
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell want of memory, which libraries raise under several names, from other failures."""
+    return isinstance(error, MemoryError) or any(words in str(error) for words in _WANT_OF_MEMORY)
 
 
 def _unix_memory() -> int | None:

@@ -91,7 +91,7 @@ def bring_in(path: Path, name: str, destination: Path, half: bool = False) -> tu
     if is_native:
         shutil.copyfile(path, destination)
     else:
-        source_sha256 = _read_apart(path, "--convert", str(destination), *["--half"] * half)["sha256"]
+        source_sha256 = _read_apart(path, "--convert", str(destination.absolute()), *["--half"] * half)["sha256"]
     generator, metadata = _load(destination, path.name)
     _try_out(path, generator)
     info = ModelInfo(
@@ -145,12 +145,13 @@ def _load(path: Path, shown: str) -> tuple[Generator, dict[str, str]]:
 
 
 def _read_apart(path: Path, *options: str) -> dict[str, Any]:
-    """Let another process read the file; returns its report."""
-    environment = os.environ | _THREADS | {"PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
+    """Let another process read the file, away from the current folder, whose files Python would import first."""
+    places = os.pathsep.join(str(Path(entry).absolute()) for entry in sys.path if entry)
     try:
         done = subprocess.run(
             [sys.executable, "-m", "engine.model_reader", str(path.absolute()), *options],
-            env=environment,
+            cwd=Path(sys.executable).parent,
+            env=os.environ | _THREADS | {"PYTHONPATH": places},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -18,6 +18,7 @@ import torch
 
 from engine import domains
 from engine.download import sha256_of
+from engine.machine import is_out_of_memory
 from stylegan2 import StyleGAN2Generator
 from stylegan2.checkpoints import native
 from stylegan2.checkpoints.contents import Checkpoint
@@ -46,7 +47,7 @@ def main() -> int:
     except OSError as error:
         answer = {"error": SYSTEM, "errno": error.errno, "message": error.strerror or str(error)}
     except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "DefaultCPUAllocator" not in str(error):
+        if not is_out_of_memory(error):
             raise
         answer = {"error": OUT_OF_MEMORY, "message": "it needs more memory than a model file may"}
     print(json.dumps(answer))

@@ -32,7 +32,7 @@ from engine.drag.change_metric import ChangeMetric
 from engine.locks import exclusive
 from engine.model_file import bring_in, require_file
 from engine.model_folder import LICENCE, SAMPLE, WEIGHTS, Record, read_record, write_folder
-from engine.packages import obtain
+from engine.packages import Progress, obtain
 from engine.paths import data_dir, require_space, storage_errors
 from engine.public_fetch import obtain as obtain_public
 from engine.public_fetch import pin
@@ -44,7 +44,6 @@ from stylegan2.errors import CheckpointError
 
 __all__ = ["Model", "ModelInfo", "ModelStore"]
 
-Progress = Callable[[str, int, int], None]  # stage, bytes done, bytes in all
 _NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?")
 
 
@@ -214,13 +213,13 @@ class ModelStore:
         info = known[name]
         return f"{info.title}: {info.licence}\n\n{info.licence_note}\n"
 
-    def detector_path(self, on_progress: Progress | None = None) -> Path:
+    def detector_path(self) -> Path:
         """The face detector's weights, fetched when missing; errors as `fetch`.
 
         Returns:
             A safetensors file with the keys pnet.*, rnet.* and onet.*.
         """
-        return self.fetch(DETECTOR, on_progress)
+        return self.fetch(DETECTOR)
 
     def _install(self, entry: Entry, report: Progress) -> None:
         """Download, convert and put in place; the lock is held."""

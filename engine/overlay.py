@@ -41,10 +41,9 @@ class Markers:
     targets: NDArray[np.float64] = field(default_factory=no_points)
     tracked: NDArray[np.float64] = field(default_factory=no_points)
 
-    def transformed(self, scale: float, offset_xy: tuple[float, float] = (0.0, 0.0)) -> Markers:
-        """Return the same points after `point * scale + offset_xy`."""
-        offset = np.asarray(offset_xy)
-        return Markers(self.handles * scale + offset, self.targets * scale + offset, self.tracked * scale + offset)
+    def scaled(self, scale: float) -> Markers:
+        """Return the same points in the picture at another size."""
+        return Markers(self.handles * scale, self.targets * scale, self.tracked * scale)
 
 
 def draw_markers(canvas: Image.Image, markers: Markers, unit: float) -> None:
@@ -74,7 +73,7 @@ def with_markers(picture: Image.Image, markers: Markers, unit: float = 1.0) -> I
     """Return a copy of an RGB picture with antialiased markers; `unit` as in :func:`draw_markers`."""
     width, height = picture.size
     large = picture.resize((width * OVERSAMPLING, height * OVERSAMPLING), Image.Resampling.BICUBIC)
-    draw_markers(large, markers.transformed(OVERSAMPLING), unit * OVERSAMPLING)
+    draw_markers(large, markers.scaled(OVERSAMPLING), unit * OVERSAMPLING)
     return large.resize((width, height), Image.Resampling.BOX)
 
 

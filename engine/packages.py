@@ -24,7 +24,7 @@ from engine.download import Remote, download, sha256_of
 from engine.paths import storage_errors
 
 WHEELS_VARIABLE = "KRITA_DRAG_WHEELS"
-Progress = Callable[[str, int, int], None]  # stage, done, total
+Progress = Callable[[str, int, int], None]  # stage, bytes done, bytes in all
 
 
 @dataclass(frozen=True)

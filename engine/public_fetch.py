@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from krita_drag.wire.errors import HashMismatch, ModelNotFound
 
 from engine.download import download, probe, sha256_of
+from engine.packages import Progress
 from engine.paths import require_space, storage_errors
 from engine.public_models import PublicModel
-
-Progress = Callable[[str, int, int], None]  # stage, bytes done, bytes in all
 
 
 def obtain(model: PublicModel, downloads: Path, pins: Path, report: Progress) -> tuple[Path, str]:

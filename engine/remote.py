@@ -5,7 +5,6 @@ from __future__ import annotations
 import queue
 import time
 from collections.abc import Callable
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -25,18 +24,17 @@ _LOOK_S = 0.1  # how often a wait looks whether it is still wanted
 OnEvent = Callable[[Any], None]
 
 
-def finder(server: str, folder: Path | None = None) -> Callable[[], Connection]:
+def finder(server: str) -> Callable[[], Connection]:
     """Return what says where an engine is.
 
     Args:
         server: "local", or an address drag://HOST:PORT/KEY.
-        folder: of the local engine; None for the user's own.
 
     Raises:
         BadOption: the address has another form.
     """
     if server == LOCAL:
-        return lambda: read_connection(folder or engine_dir())
+        return lambda: read_connection(engine_dir())
     connection, _ = parse_address(server)
     return lambda: connection
 

@@ -125,13 +125,7 @@ class Renderer:
         Args:
             size_px: longest side.
         """
-        left, top, right, bottom = box = self._crop.bounds(*self._picture.size_wh)
-        shrinkage = min(1.0, size_px / max(right - left, bottom - top))
-        size_wh = max(1, round((right - left) * shrinkage)), max(1, round((bottom - top) * shrinkage))
-        everything = np.ones((self._crop.resolution, self._crop.resolution), np.float32)
-        rgb, opacity = self._crop.overlay(to_uint8(self._before), everything, box, size_wh)
-        rgba = np.dstack([rgb, (opacity * 255).round().astype(np.uint8)])
-        return Patch((left, top, right - left, bottom - top), rgba)
+        return square_patch(self._crop, self._picture.size_wh, self._before, size_px)
 
     def _edit(self, w_plus: Tensor, region: Region | None) -> _Edit:
         edited = render(self._model, w_plus)
@@ -196,6 +190,24 @@ class Renderer:
     @cached_property
     def _preview(self) -> Preview:
         return Preview(self._model.generator, self._w_start, self._before)
+
+
+def square_patch(crop: Crop, document_wh: tuple[int, int], drawn: Tensor, size_px: int) -> Patch:
+    """Lay all that a model draws over the document.
+
+    Args:
+        crop: the square that the model sees.
+        document_wh: of the document, pixels.
+        drawn: what the model draws, (1, 3, r, r) in [-1, 1], of any resolution.
+        size_px: longest side of the patch.
+    """
+    left, top, right, bottom = box = crop.bounds(*document_wh)
+    shrinkage = min(1.0, size_px / max(right - left, bottom - top))
+    size_wh = max(1, round((right - left) * shrinkage)), max(1, round((bottom - top) * shrinkage))
+    side = drawn.shape[-1]
+    everything = np.ones((side, side), np.float32)
+    rgb, opacity = crop.at_resolution(side).overlay(to_uint8(drawn), everything, box, size_wh)
+    return Patch((left, top, right - left, bottom - top), np.dstack([rgb, (opacity * 255).round().astype(np.uint8)]))
 
 
 def render(model: Model, w_plus: Tensor) -> Tensor:

@@ -17,7 +17,6 @@ MARGIN = 28
 TITLE_HEIGHT = 78
 CAPTION_HEIGHT = 30
 PANEL = 584  # side of the box that holds one picture
-COLUMN = WIDTH - 4 * MARGIN - 2 * PANEL  # legend, curve and facts
 FACT_HEIGHT = 25
 
 
@@ -83,7 +82,7 @@ def _panel(
     """Place one picture with its points; origin in pixels of the canvas, scale from picture to canvas."""
     size = (round(picture.shape[1] * scale), round(picture.shape[0] * scale))
     panel = Image.fromarray(picture).resize(size, Image.Resampling.LANCZOS)
-    draw_markers(panel, markers.transformed(scale), OVERSAMPLING)
+    draw_markers(panel, markers.scaled(scale), OVERSAMPLING)
     canvas.paste(panel, origin_xy)
 
 

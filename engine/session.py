@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from krita_drag.wire.errors import BadMask, BadOption
@@ -13,27 +13,13 @@ from torch import Tensor
 from engine.align import Crop, identity_crop
 from engine.drag import DEFAULT_SOLVER, DEFAULT_STEPS, DragPoints, DragStep, LiveDrag, drag
 from engine.drag.change_metric import ChangeMetric
+from engine.edit_history import EditHistory
 from engine.images import Picture, to_uint8
 from engine.inversion import DEFAULT_PRESET, InversionStep, Snapshot, find_crop, inverting
 from engine.model_points import corners_text, to_model_points
 from engine.models import Model, ModelStore
 from engine.points import Pair
 from engine.rendering import Patch, Region, Renderer, render
-
-
-@dataclass(frozen=True, eq=False)
-class EditState:
-    """One state of the picture, as undo and redo go through them.
-
-    Attributes:
-        w_plus: its latent, (1, num_ws, w_dim).
-        event: the drag's event that it is; None for the picture as it was opened.
-        region: where all drags up to here could change something; None for everywhere.
-    """
-
-    w_plus: Tensor
-    event: DragStep | None = None
-    region: Region | None = None
 
 
 class Session:
@@ -44,23 +30,20 @@ class Session:
         picture: the picture as it was opened; never changed.
         crop: the square that the model sees.
         w_start: latent of that square, (1, num_ws, w_dim).
-        states: the picture as opened, then one state for each drag, the best of it; undone ones included.
-        history: all events of the latest drag.
+        edits: what drags have made of it, for undo and redo.
         chunk: handles that `newton` works on at once, to save memory; None for as many as it likes.
         generated: whether the picture is the model's own.
+        opening_notes: what was found when opening, one sentence each.
     """
 
     def __init__(
         self, model: Model, picture: Picture, crop: Crop, w_start: Tensor, *, generated: bool, notes: Sequence[str] = ()
     ) -> None:
         self.model, self.picture, self.crop, self.w_start = model, picture, crop, w_start
-        self.states = [EditState(w_start)]
-        self.history: list[DragStep] = []
+        self.edits = EditHistory(w_start)
         self.chunk: int | None = None
         self.generated = generated
-        self._shown = 0  # index of the state that is shown
-        self._next: EditState | None = None  # of a drag that has no event yet
-        self._opening_notes = tuple(notes)
+        self.opening_notes = tuple(notes)
         self._renderer = Renderer(model, picture, crop, w_start, generated=generated)
 
     @classmethod
@@ -75,6 +58,7 @@ class Session:
 
         Raises:
             BadOption: the model has no such class.
+            OutOfMemory: the device's memory does not suffice.
         """
         generator = model.generator
         if class_index is not None:
@@ -114,7 +98,10 @@ class Session:
             resumed: what a step told in another process, to go on from; needs the crop of then.
 
         Raises:
+            BadOption: there is no such preset, or less than one step is asked for.
             BadPoints: the model will not see one of the pairs.
+            InversionFailed: as for `engine.inversion.inverting`.
+            NetworkBlocked, ModelCorrupt: the face detector's weights cannot be had.
             OutOfMemory: the device's memory does not suffice.
         """
         notes: tuple[str, ...] = ()
@@ -152,7 +139,7 @@ class Session:
             resumed: event of the same drag in another process, to go on from; the pairs' handles are where it was.
 
         Yields:
-            The state at the start, then after every step; also kept in `history`, the best one in `states`.
+            The state at the start, then after every step; also kept in `edits`, the best one as a state.
 
         Raises:
             BadPoints: the points make no sense for this picture, or the model does not see them.
@@ -162,7 +149,7 @@ class Session:
         """
         points = to_model_points(pairs, self.picture, self.crop, weights)
         region = self.region(mask)
-        start = self._begin(region, onward, resumed)
+        start = self.edits.begin(region, onward, resumed)
         events = drag(
             self.model.generator,
             start.w_plus,
@@ -176,7 +163,7 @@ class Session:
             chunk=self.chunk,
         )
         for event in events:
-            self._keep(event, points)
+            self.edits.keep(event, points)
             yield event
 
     def live(
@@ -191,7 +178,7 @@ class Session:
         """Press handles of the state that is shown, to drag them as the pointer moves; arguments as for `drag`."""
         points = to_model_points(pairs, self.picture, self.crop, weights, still=True)
         region = self.region(mask)
-        start = self._begin(region, onward=True, resumed=resumed)
+        start = self.edits.begin(region, onward=True, resumed=resumed)
         square = None if region is None else region.square
         solver = LiveDrag(
             self.model.generator,
@@ -204,18 +191,6 @@ class Session:
             chunk=self.chunk,
         )
         return SessionLiveDrag(self, solver, points)
-
-    def undo(self) -> bool:
-        """Show the state before; returns whether there is one."""
-        return self._show(self._shown - 1)
-
-    def redo(self) -> bool:
-        """Show the state that was undone last; returns whether there is one."""
-        return self._show(self._shown + 1)
-
-    def reset(self) -> bool:
-        """Show the picture as it was opened; `redo` leads back. Returns whether something changed."""
-        return self._shown > 0 and self._show(0)
 
     def region(self, mask: NDArray[np.float32] | None) -> Region | None:
         """What a mask of the document lets move; None for everything.
@@ -234,40 +209,14 @@ class Session:
         return Region(mask, square)
 
     @property
-    def opening_notes(self) -> tuple[str, ...]:
-        """What was found when opening, one sentence each."""
-        return self._opening_notes
-
-    def restore(self, states: Sequence[EditState], shown: int) -> None:
-        """Put the states of another process in, after the picture as opened, and show one of them.
-
-        Args:
-            states: without the picture as opened, oldest first.
-            shown: index of the state to show, 0 for the picture as opened.
-        """
-        self.states[1:] = states
-        self._show(shown)
-
-    def limit_history(self, most: int) -> None:
-        """Forget the oldest states after the picture as opened, as far as they are not shown; undo goes past them."""
-        while len(self.states) > most + 1 and self._shown > 1:
-            del self.states[1]
-            self._shown -= 1
-
-    @property
-    def shown(self) -> int:
-        """Index in `states` of the state that is shown."""
-        return self._shown
-
-    @property
     def w_plus(self) -> Tensor:
         """Latent of the state that is shown, (1, num_ws, w_dim)."""
-        return self.states[self._shown].w_plus
+        return self.edits.state.w_plus
 
     @property
     def notes(self) -> list[str]:
         """Sentences for the user: what was found when opening, and what the latest drag could not do."""
-        notes, best = list(self._opening_notes), self.best()
+        notes, best = list(self.opening_notes), self.best()
         if best is not None and best.lost is not None:
             doubtful = [str(number) for number in np.flatnonzero(best.lost) + 1]
             if doubtful:
@@ -275,9 +224,9 @@ class Session:
                     f"Look closely at point{'s' * (len(doubtful) > 1)} {', '.join(doubtful)}: what was pulled may have "
                     "slipped. Shorter ways are surer, and so are distinct spots, such as a corner of an eye."
                 )
-        if len({event.solver for event in self.history}) > 1:
+        if len({event.solver for event in self.edits.events}) > 1:
             notes.append("The fast solver could not tell how this picture moves, so the slower “draggan” went on.")
-        if self.history and self.history[-1].reason == "stalled":
+        if self.edits.events and self.edits.events[-1].reason == "stalled":
             notes.append(
                 "The drag made no more progress: the target may be out of the model's reach. "
                 "Try a shorter way, or more points."
@@ -286,16 +235,12 @@ class Session:
 
     def best(self) -> DragStep | None:
         """The event that `result` shows; None for the picture as it was opened."""
-        return self.states[self._shown].event
+        return self.edits.state.event
 
     def handles_document(self) -> NDArray[np.float64]:
         """Where the handles are in `result`, (n, 2), document pixels; (0, 2) before the first drag."""
         best = self.best()
         return self.crop.to_document(best.handles) if best else np.zeros((0, 2))
-
-    def before(self) -> Picture:
-        """The picture that `result` is compared with: as it was opened."""
-        return self.picture
 
     def result(self, event: DragStep | None = None) -> Picture:
         """The whole picture with what drags moved laid over it; every other pixel is the picture's own.
@@ -303,13 +248,13 @@ class Session:
         Args:
             event: of the latest drag, to show instead of the best one.
         """
-        state = self.states[self._shown]
+        state = self.edits.state
         w_plus = state.w_plus if event is None else event.w_plus
         return self.picture if w_plus is self.w_start else self._renderer.result(w_plus, state.region)
 
     def patch(self, size_px: int | None = None, event: DragStep | None = None) -> Patch:
         """What drags changed, to lay over the picture; arguments as for `result` and `Renderer.patch`."""
-        state = self.states[self._shown]
+        state = self.edits.state
         return self._renderer.patch(state.w_plus if event is None else event.w_plus, state.region, size_px)
 
     def on_the_way(self, fraction: float) -> Patch:
@@ -320,10 +265,10 @@ class Session:
         Args:
             fraction: of the way, 0 to 1.
         """
-        whole, part = divmod(fraction * self._shown, 1)
-        before = self.states[int(whole)].w_plus
-        after = self.states[min(int(whole) + 1, self._shown)].w_plus
-        return self._renderer.patch(before.lerp(after, part), self.states[self._shown].region)
+        states, shown = self.edits.states, self.edits.shown
+        whole, part = divmod(fraction * shown, 1)
+        before, after = states[int(whole)].w_plus, states[min(int(whole) + 1, shown)].w_plus
+        return self._renderer.patch(before.lerp(after, part), self.edits.state.region)
 
     def drawn(self, size_px: int) -> Patch:
         """What the model can draw of the picture; see `Renderer.drawn`."""
@@ -332,36 +277,6 @@ class Session:
     def _metric(self, region: Region | None) -> ChangeMetric | None:
         """Of photos and inside masks as much as possible shall stay; a generated picture may change to another one."""
         return None if self.generated and region is None else self.model.metric
-
-    def _begin(self, region: Region | None, onward: bool, resumed: DragStep | None) -> EditState:
-        """Prepare a state for a new drag, which its first event opens; returns the one that the drag starts from."""
-        start = self.states[self._shown] if onward else self.states[0]
-        if onward and start.event is not None and region is not None:
-            region = region.joined(start.region)
-        if resumed is not None:
-            start = EditState(resumed.w_plus, resumed, region)
-        self._next, self.history = EditState(start.w_plus, start.event, region), []
-        return start
-
-    def _keep(self, event: DragStep, points: DragPoints) -> None:
-        """Note an event of the drag under way, and show it if it is the best yet."""
-        best = min(self.history, key=lambda e: _remaining(e, points), default=None)
-        self.history.append(event)
-        if best is None or _remaining(event, points) < _remaining(best, points):
-            self._replace(event)
-
-    def _replace(self, event: DragStep) -> None:
-        """Make an event the state that the drag under way shows."""
-        if self._next is not None:
-            self.states[self._shown + 1 :] = [self._next]  # what was undone is given up
-            self._shown, self._next = self._shown + 1, None
-        self.states[self._shown] = replace(self.states[self._shown], w_plus=event.w_plus, event=event)
-
-    def _show(self, index: int) -> bool:
-        if not 0 <= index < len(self.states):
-            return False
-        self._shown, self.history, self._next = index, [], None
-        return True
 
 
 class SessionLiveDrag:
@@ -373,8 +288,7 @@ class SessionLiveDrag:
     def move(self, targets: ArrayLike) -> None:
         """Pull the handles to other places, (n, 2), document pixels; the newest count, and nothing is computed yet."""
         crop = self._session.crop
-        low, high = (crop.margin, 0), (crop.resolution - crop.margin, crop.resolution)
-        targets = crop.to_model(np.asarray(targets, float)).clip(low, high)
+        targets = crop.nearest_seen(crop.to_model(targets))
         self._points = replace(self._points, targets=targets)
         self._solver.move(targets)
 
@@ -386,21 +300,15 @@ class SessionLiveDrag:
         """
         event = self._solver.step()
         if event is not None:
-            self._session.history.append(event)
-            self._session._replace(event)
+            self._session.edits.follow(event)
         return event
 
     def release(self) -> Iterator[DragStep]:
         """End the drag with its last exact steps; the best of them is kept. The last event has a reason."""
-        self._session.history.clear()
+        self._session.edits.events.clear()
         for event in self._solver.release():
-            self._session._keep(event, self._points)
+            self._session.edits.keep(event, self._points)
             yield event
-
-
-def _remaining(event: DragStep, points: DragPoints) -> float:
-    """Mean distance left, weighted as the points are; model pixels."""
-    return float(np.average(event.distances, weights=points.weights))
 
 
 def _check_class(model: Model, class_index: int) -> None:

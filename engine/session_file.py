@@ -17,22 +17,22 @@ import numpy as np
 import torch
 from krita_drag.wire.errors import BadSession, KritaDragError
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from engine import __version__
 from engine.align import Crop, crop_from_json
 from engine.drag import DragStep
+from engine.edit_history import EditState
 from engine.images import Picture, atomic_output, load_picture, save_picture
 from engine.inversion.tuned import TunedModel, tuned_model
 from engine.model_folder import read_record
 from engine.models import Model
 from engine.rendering import Region
-from engine.session import EditState, Session
+from engine.session import Session
+from engine.tensor_files import to_safetensors
 
 FORMAT, VERSION = "krita-drag session", 1
 SUFFIX = ".safetensors"
-_ARRAYS = ("handles", "distances", "confidence", "lost")
 _DELTA, _STATE, _REGION = "delta.", "state.", "region."
 
 
@@ -42,9 +42,9 @@ def save_session(session: Session, path: Path) -> None:
     Raises:
         BadOutput: it cannot be written.
     """
-    regions = [state.region for state in session.states if state.region is not None]
+    regions = [state.region for state in session.edits.states if state.region is not None]
     regions = [region for i, region in enumerate(regions) if region not in regions[:i]]
-    tensors = {f"{_STATE}{i}": state.w_plus for i, state in enumerate(session.states)}
+    tensors = {f"{_STATE}{i}": state.w_plus for i, state in enumerate(session.edits.states)}
     tensors |= {f"{_REGION}{i}": _bytes(region.document * 255) for i, region in enumerate(regions)}
     tensors["picture"] = torch.frombuffer(bytearray(_to_png(session.picture)), dtype=torch.uint8)
     if isinstance(session.model, TunedModel):
@@ -56,12 +56,12 @@ def save_session(session: Session, path: Path) -> None:
         "generated": session.generated,
         "notes": list(session.opening_notes),
         "picture_notes": list(session.picture.notes),
-        "shown": session.shown,
-        "states": [_describe(state, regions) for state in session.states],
+        "shown": session.edits.shown,
+        "states": [_describe(state, regions) for state in session.edits.states],
     }
     header = {"format": FORMAT, "version": str(VERSION), "session": json.dumps(told, allow_nan=True)}
     with atomic_output(path) as temporary:
-        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, temporary, header)
+        temporary.write_bytes(to_safetensors(tensors, header))
 
 
 class ModelSource(Protocol):
@@ -152,7 +152,7 @@ def _restore(told: Mapping[str, Any], tensors: Mapping[str, Tensor], base: Model
     shown = int(told["shown"])
     if not 0 <= shown <= len(states):
         raise ValueError(f"there is no state {shown}")
-    session.restore(states, shown)
+    session.edits.restore(states, shown)
     return session
 
 
@@ -165,7 +165,7 @@ def _latent(tensor: Tensor, model: Model) -> Tensor:
 
 def _crop(told: Mapping[str, Any], model: Model) -> Crop:
     crop = crop_from_json(told)
-    if crop.resolution != model.generator.resolution:
+    if (crop.resolution, crop.margin) != (model.generator.resolution, model.generator.margin):
         raise ValueError("the square does not fit the model")
     return crop
 
@@ -182,27 +182,11 @@ def _describe(state: EditState, regions: Sequence[Region]) -> dict[str, Any]:
     region = next((i for i, one in enumerate(regions) if one is state.region), None)
     if state.event is None:
         return {"region": region, "event": None}
-    arrays = {name: getattr(state.event, name) for name in _ARRAYS}
-    plain = {name: None if array is None else array.tolist() for name, array in arrays.items()}
-    event = state.event
-    told = {"step": event.step, "loss": float(event.loss), "reason": event.reason, "solver": event.solver}
-    return {"region": region, "event": told | plain}
+    return {"region": region, "event": state.event.to_json()}
 
 
 def _recall(told: Mapping[str, Any], w_plus: Tensor, regions: Mapping[Any, Region]) -> EditState:
-    event = told["event"]
-    handles, distances = (np.array(event[name], np.float64) for name in _ARRAYS[:2])
-    if (
-        handles.ndim != 2
-        or handles.shape[1] != 2
-        or distances.shape != (len(handles),)
-        or not np.isfinite(handles).all()
-    ):
-        raise ValueError("the points of a state are damaged")
-    confidence = None if event["confidence"] is None else np.array(event["confidence"], np.float64)
-    lost = None if event["lost"] is None else np.array(event["lost"], bool)
-    numbers = int(event["step"]), float(event["loss"])
-    step = DragStep(*numbers, handles, distances, w_plus, str(event["reason"]), confidence, lost, str(event["solver"]))
+    step = DragStep.from_json(told["event"], w_plus)
     return EditState(w_plus, step, None if told["region"] is None else regions[told["region"]])
 
 

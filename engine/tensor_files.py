@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from safetensors.torch import save_file
+import safetensors.torch
 from torch import Tensor
 
 
@@ -20,5 +20,10 @@ def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
         OSError: it cannot be written.
     """
     temporary = path.with_name(f"{path.name}.part")
-    save_file({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, temporary)
+    temporary.write_bytes(to_safetensors(tensors))
     temporary.replace(path)
+
+
+def to_safetensors(tensors: Mapping[str, Tensor], header: dict[str, str] | None = None) -> bytes:
+    """The content of a safetensors file: its own `save_file` fails with no OSError where a disk is full."""
+    return safetensors.torch.save({name: one.detach().cpu().contiguous() for name, one in tensors.items()}, header)

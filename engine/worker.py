@@ -176,8 +176,8 @@ def main() -> None:
     leave_with(settings["parent"])
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     faulthandler.enable()
-    open_journal(Path(settings["folder"]) / "worker.log")
     try:
+        open_journal(Path(settings["folder"]) / "worker.log")
         models = _prepare(settings)
     except KritaDragError as error:
         _refuse(settings, error)

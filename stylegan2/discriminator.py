@@ -1,6 +1,6 @@
 """The discriminator of StyleGAN2 (Karras et al. 2020): residual, skip or plain, conditional by projection.
 
-Here it serves as a source of perceptual features and as an oracle of exactness; it is never trained.
+Here it shows in tests that a file was read exactly; it is never trained.
 Parameter names are those of the published stylegan2-ada-pytorch checkpoints.
 """
 

@@ -121,6 +121,9 @@ class Generator(nn.Module, ABC):
 
         Returns:
             (N, C, resolution, resolution), or (K, C, size, size) equal to the crops of that map up to rounding.
+
+        Raises:
+            ValueError: there is no block at `resolution`, or another number of latents than 1 and K.
         """
 
     @property

@@ -1,7 +1,8 @@
-"""What several commands do: open a model, fetching it when needed, and write pictures made with Pillow."""
+"""What several commands do: open a model, fetching it when needed, and write text files."""
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -9,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from krita_drag.wire.errors import ModelCorrupt, ModelNotFound
-from PIL import Image
 
 from engine.catalogue import CATALOGUE, DETECTOR
 from engine.device import pick
@@ -18,6 +18,7 @@ from engine.models import Model, ModelInfo, ModelStore
 from engine.progress import Progress, StopRequest, duration
 
 if TYPE_CHECKING:
+    from engine.align import Crop
     from engine.inversion import InversionStep  # slow to load, and `models` does without
 
 
@@ -62,7 +63,7 @@ def is_intact(store: ModelStore, name: str) -> bool:
     return True
 
 
-def open_model(store: ModelStore, info: ModelInfo, device: str, progress: Progress, for_photo: bool = False) -> Model:
+def open_model(store: ModelStore, info: ModelInfo, device: str, progress: Progress, find_face: bool = False) -> Model:
     """Load a model, fetching what is not here.
 
     Args:
@@ -70,7 +71,7 @@ def open_model(store: ModelStore, info: ModelInfo, device: str, progress: Progre
         info: the model.
         device: name of the device, or "auto".
         progress: where downloads are shown.
-        for_photo: whether a face will have to be found first.
+        find_face: whether a face will have to be found first, where the model knows such.
 
     Raises:
         KritaDragError: it cannot be fetched or loaded, or the device is not there.
@@ -78,19 +79,21 @@ def open_model(store: ModelStore, info: ModelInfo, device: str, progress: Progre
     place = pick(device)
     if info.name in CATALOGUE or info.name not in {model.name for model in store.installed()}:
         fetch(store, info, progress)
-    if for_photo and info.aligned:
+    if find_face and info.aligned:
         fetch(store, CATALOGUE[DETECTOR].info, progress)
     return store.load(info.name, place)
 
 
-def save_image(path: Path, image: Image.Image) -> None:
-    """Write a picture all or nothing.
+def by_hand(options: argparse.Namespace, model: Model) -> Crop | None:
+    """Return the square that `--crop` places; None where it is to be found.
 
     Raises:
-        BadOutput: it cannot be written.
+        BadOption: its corners are not those of a square.
     """
-    with atomic_output(path) as temporary:
-        image.save(temporary)
+    from engine.inversion import crop_from_corners  # slow to load, and `models` does without
+
+    generator = model.generator
+    return crop_from_corners(options.crop, generator.resolution, generator.margin) if options.crop else None
 
 
 def save_text(path: Path, text: str) -> None:

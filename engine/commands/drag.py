@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from engine.arguments import STOPPED
 from engine.commands import drag_remote
-from engine.commands.common import describe, inversion_progress, open_model, say_notes
+from engine.commands.common import by_hand, describe, inversion_progress, open_model, say_notes
 from engine.commands.drag_outputs import Outcome, write_extras
 from engine.commands.dragging import drag_with_progress
 from engine.drag import DEFAULT_SOLVER, require_solver
 from engine.images import Picture, load_mask, load_picture, save_picture
-from engine.inversion import crop_from_corners, drive, find_preset
+from engine.inversion import drive, find_preset
 from engine.models import Model, ModelInfo, ModelStore
 from engine.outputs import PICTURES, check_distinct, check_file, check_folder
 from engine.points import check_pairs
@@ -49,20 +49,24 @@ def run(options: argparse.Namespace) -> int:
     store = ModelStore()
     progress = Progress(options.quiet)
     inputs = _check(options, store)
-    model = open_model(store, inputs.info, options.device, progress, for_photo=inputs.picture is not None)
+    model = open_model(
+        store, inputs.info, options.device, progress, find_face=bool(inputs.picture and not options.crop)
+    )
     began = time.perf_counter()
     session = _open_session(options, inputs, model, store, progress)
     opened = time.perf_counter()
-    before = session.before()
+    before = session.picture
     began_drag = time.perf_counter()
     stopped = options.steps > 0 and drag_with_progress(session, options, inputs.mask, progress, solver=options.solver)
     seconds = {"open": opened - began, "drag": time.perf_counter() - began_drag}
-    after = session.result() if session.history else before
-    save_picture(options.output, after)
+    try:
+        if options.session:
+            save_session(session, options.session)
+    finally:  # what is asked for most is written whatever becomes of the rest
+        after = session.result() if session.edits.events else before
+        save_picture(options.output, after)
     outcome = Outcome(session, options, before, after, stopped, seconds)
     write_extras(outcome, progress)
-    if options.session:
-        save_session(session, options.session)
     say_notes(session.notes, progress)
     print(outcome.summary())
     return STOPPED if stopped else 0
@@ -122,7 +126,7 @@ def _open_session(
             preset=preset,
             steps=steps,
             selection=inputs.mask if model.info.aligned else None,  # else it only says what may move
-            crop=crop_from_corners(options.crop, model.generator.resolution) if options.crop else None,
+            crop=by_hand(options, model),
         )
         session = drive(opening, on_step)
     if stop.wanted:

@@ -15,9 +15,9 @@ from PIL import Image
 
 from engine import __version__
 from engine.animation import chosen_steps, gif_frame, save_gif
-from engine.commands.common import save_image, save_text
+from engine.commands.common import save_text
 from engine.drag import DragStep
-from engine.images import Picture
+from engine.images import Picture, save_picture
 from engine.outputs import to_json
 from engine.overlay import Markers, no_points
 from engine.progress import Progress
@@ -47,7 +47,7 @@ class Outcome:
     @property
     def history(self) -> list[DragStep]:
         """The steps done; empty for `--steps 0`."""
-        return self.session.history
+        return self.session.edits.events
 
     @property
     def handles(self) -> NDArray[np.float64]:
@@ -90,7 +90,7 @@ def write_extras(outcome: Outcome, progress: Progress) -> None:
     if options.json:
         save_text(options.json, to_json(as_dict(outcome)))
     if options.report:
-        save_image(options.report, draw_report(_report(outcome)))
+        save_picture(options.report, Picture(np.asarray(draw_report(_report(outcome)))))
     if options.frames or options.gif:
         _write_frames(outcome, progress)
 
@@ -145,7 +145,7 @@ def _reason(outcome: Outcome) -> str:
 def _report(outcome: Outcome) -> Report:
     """Compose the report; of a photo it shows the part that the model sees."""
     session, options = outcome.session, outcome.options
-    left, top, right, bottom = _visible_box(outcome)
+    left, top, right, bottom = session.crop.bounds(*outcome.before.size_wh)
     offset = np.array([left, top])
     tracked = session.handles_document() - offset
     steps, distances = outcome.curve()
@@ -174,19 +174,10 @@ def _report(outcome: Outcome) -> Report:
     )
 
 
-def _visible_box(outcome: Outcome) -> tuple[int, int, int, int]:
-    """Return the part of the picture that the model sees, document pixels: left, top, right, bottom."""
-    corners = outcome.session.crop.corners
-    height, width = outcome.before.rgb.shape[:2]
-    low = np.floor(corners.min(axis=0)).clip(0, [width - 1, height - 1])
-    high = np.ceil(corners.max(axis=0)).clip(low + 1, [width, height])
-    return int(low[0]), int(low[1]), int(high[0]), int(high[1])
-
-
 def _write_frames(outcome: Outcome, progress: Progress) -> None:
     """Show the chosen steps as they would lie in the picture, cut to what the model sees; write files and animation."""
     options, session = outcome.options, outcome.session
-    left, top, right, bottom = _visible_box(outcome)
+    left, top, right, bottom = session.crop.bounds(*outcome.before.size_wh)
     offset = np.array([left, top])
     events: list[DragStep | None] = [*outcome.history] or [None]
     frames: list[Image.Image] = []
@@ -196,12 +187,13 @@ def _write_frames(outcome: Outcome, progress: Progress) -> None:
         for number in chosen:
             event = events[number]
             whole = outcome.before if event is None else session.result(event)
-            picture = Image.fromarray(whole.rgb[top:bottom, left:right])
+            seen = whole.rgb[top:bottom, left:right]
             if options.frames:
-                save_image(options.frames / f"step_{number:04d}.png", picture)
+                save_picture(options.frames / f"step_{number:04d}.png", Picture(seen))
             if options.gif:
                 places = no_points() if event is None else session.crop.to_document(event.handles) - offset
-                frames.append(gif_frame(picture, Markers(outcome.handles - offset, outcome.targets - offset, places)))
+                markers = Markers(outcome.handles - offset, outcome.targets - offset, places)
+                frames.append(gif_frame(Image.fromarray(seen), markers))
             bar.update()
     if options.gif:
         save_gif(options.gif, frames)

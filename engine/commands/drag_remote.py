@@ -80,12 +80,13 @@ def run(options: argparse.Namespace) -> int:
         try:
             before, notes = _open(conversation, options, picture, sid)
             end = _drag(conversation, options, before, sid) if options.steps > 0 else None
-            if options.session:
-                write_session(options.session, engine.ask(Save(new_id(), sid)))
+            try:
+                save_picture(options.output, before if end is None else lay_over(before, end))
+            finally:
+                if options.session:
+                    write_session(options.session, engine.ask(Save(new_id(), sid)))
         finally:
             engine.say(Close(new_id(), sid))
-    after = before if end is None else lay_over(before, end)
-    save_picture(options.output, after)
     if options.json:
         save_text(options.json, to_json(_as_dict(options, course, end)))
     say_notes([*notes, *(end.notes if end else ())], bars)
@@ -186,8 +187,10 @@ def _check(options: argparse.Namespace) -> Picture | None:
     files = (options.photo, options.mask, options.output, options.json, options.session)
     check_distinct([path for path in files if path])
     picture = load_picture(options.photo) if options.photo else None
-    if picture is not None and options.steps > 0:
-        check_pairs(options.points, *picture.size_wh)
+    if picture is not None:
+        if options.steps > 0:
+            check_pairs(options.points, *picture.size_wh)
+        _mask(options, picture)
     return picture
 
 

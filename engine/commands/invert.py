@@ -10,9 +10,9 @@ import torch
 
 from engine import __version__
 from engine.arguments import STOPPED
-from engine.commands.common import describe, inversion_progress, open_model, save_text, say_notes
+from engine.commands.common import by_hand, describe, inversion_progress, open_model, save_text, say_notes
 from engine.images import Picture, load_picture, save_picture, to_uint8
-from engine.inversion import Inversion, crop_from_corners, find_crop, find_preset, invert
+from engine.inversion import Inversion, find_crop, find_preset, invert
 from engine.models import ModelStore
 from engine.outputs import PICTURES, check_distinct, check_file, to_json
 from engine.progress import Progress, stop_on_interrupt
@@ -27,25 +27,27 @@ def run(options: argparse.Namespace) -> int:
     _check_outputs(options)
     info = describe(store, options.model)
     picture = load_picture(options.photo)
-    model = open_model(store, info, options.device, progress, for_photo=True)
-    by_hand = crop_from_corners(options.crop, model.generator.resolution) if options.crop else None
-    crop, crop_notes = (by_hand, ()) if by_hand else find_crop(picture, model, store)
+    model = open_model(store, info, options.device, progress, find_face=not options.crop)
+    placed = by_hand(options, model)
+    crop, crop_notes = (placed, ()) if placed else find_crop(picture, model, store)
     say_notes([*picture.notes, *crop_notes], progress)  # before the wait: "no face found" may be reason to stop it
     preset, steps = options.preset, options.inversion_steps
     total = find_preset(preset, steps).steps
     with stop_on_interrupt() as stop, inversion_progress(progress, total, stop) as on_step:
         inversion = invert(picture, model, crop, preset=preset, steps=steps, on_step=on_step)
-    with torch.no_grad():
-        generator = inversion.model(model).generator
-        drawn = to_uint8(generator.trim(generator.synthesis(inversion.w_plus)))
-    save_picture(options.output, Picture(drawn, icc_profile=picture.icc_profile))
+    notes = [*picture.notes, *crop_notes, *inversion.notes]
+    try:
+        if options.session:
+            session = Session(inversion.model(model), picture, crop, inversion.w_plus, generated=False, notes=notes)
+            save_session(session, options.session)
+    finally:  # what is asked for most is written whatever becomes of the rest
+        with torch.no_grad():
+            generator = inversion.model(model).generator
+            drawn = to_uint8(generator.trim(generator.synthesis(inversion.w_plus)))
+        save_picture(options.output, Picture(drawn, icc_profile=picture.icc_profile))
     if options.aligned:
         seen = crop.extract(picture.rgb)[:, crop.margin : crop.resolution - crop.margin]
         save_picture(options.aligned, Picture(seen, icc_profile=picture.icc_profile))
-    notes = [*picture.notes, *crop_notes, *inversion.notes]
-    if options.session:
-        session = Session(inversion.model(model), picture, crop, inversion.w_plus, generated=False, notes=notes)
-        save_session(session, options.session)
     if options.json:
         save_text(options.json, to_json(_as_dict(options, inversion, notes, stop.wanted)))
     say_notes(inversion.notes, progress)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 
 from engine.arguments import STOPPED
 from engine.commands.common import say_notes
@@ -11,7 +10,7 @@ from engine.commands.dragging import drag_with_progress
 from engine.device import pick
 from engine.images import load_mask, save_picture
 from engine.models import ModelStore
-from engine.outputs import PICTURES, check_distinct, check_file
+from engine.outputs import PICTURES, check_distinct, check_file, to_json
 from engine.points import check_pairs
 from engine.progress import Progress
 from engine.session import Session
@@ -21,19 +20,22 @@ from engine.session_file import SUFFIX, describe_session, load_session, save_ses
 def run(options: argparse.Namespace) -> int:
     """Show, render or drag; returns the exit code, 130 when Ctrl-C cut a drag short (the outputs are written)."""
     if options.action == "show":
-        print(json.dumps(describe_session(options.file), indent=2, ensure_ascii=False))
+        print(to_json(describe_session(options.file)), end="")
         return 0
     progress = Progress(options.quiet)
     check_file(options.output, PICTURES)
-    keep = options.session if options.action == "drag" else None
+    keep, mask = (options.session, options.mask) if options.action == "drag" else (None, None)
     if keep:
         check_file(keep, (SUFFIX,))
-    check_distinct([options.output, *([keep] if keep and keep != options.file else []), options.file])
+    kept_apart = keep if keep != options.file else None  # a session may go on in its own file
+    check_distinct([path for path in (options.file, mask, options.output, kept_apart) if path])
     session = load_session(options.file, ModelStore(), pick(options.device))
     stopped = options.action == "drag" and _drag(session, options, progress)
-    save_picture(options.output, session.result())
-    if keep:
-        save_session(session, keep)
+    try:
+        if keep:
+            save_session(session, keep)
+    finally:
+        save_picture(options.output, session.result())
     say_notes(session.notes, progress)
     print(f"wrote {options.output}")
     return STOPPED if stopped else 0

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -59,6 +61,27 @@ class DragStep:
     confidence: np.ndarray | None = None
     lost: np.ndarray | None = None
     solver: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """All but the latent, as JSON can hold it."""
+        arrays = {name: getattr(self, name) for name in ("handles", "distances", "confidence", "lost")}
+        plain = {name: None if array is None else array.tolist() for name, array in arrays.items()}
+        return {"step": self.step, "loss": float(self.loss), "reason": self.reason, "solver": self.solver, **plain}
+
+    @classmethod
+    def from_json(cls, told: Mapping[str, Any], w_plus: Tensor) -> DragStep:
+        """Return the step of which `to_json` told, with its latent.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is something else.
+        """
+        handles, distances = (np.array(told[name], np.float64) for name in ("handles", "distances"))
+        if handles.ndim != 2 or handles.shape != (len(distances), 2) or not np.isfinite(handles).all():
+            raise ValueError("the points of a state are damaged")
+        confidence = None if told["confidence"] is None else np.array(told["confidence"], np.float64)
+        lost = None if told["lost"] is None else np.array(told["lost"], bool)
+        numbers, solver = (int(told["step"]), float(told["loss"])), str(told.get("solver", ""))
+        return cls(*numbers, handles, distances, w_plus, str(told["reason"]), confidence, lost, solver)
 
     @property
     def mean_distance(self) -> float:

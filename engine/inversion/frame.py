@@ -59,18 +59,19 @@ def find_crop(
         way_out = "" if selection is not None else " If there is one, select it (on the command line: --crop)."
         return plain, (note + way_out,)
     face, why = _choose(faces, selection, pairs)
-    crop = face_crop(face.landmarks, model.generator.resolution)
+    crop = replace(face_crop(face.landmarks, model.generator.resolution), margin=model.generator.margin)
     notes = [f"{len(faces)} faces were found; {why} is used."] if len(faces) > 1 else []
     return crop, (*notes, *_doubts(face, crop))
 
 
-def crop_from_corners(corners: Sequence[Point], resolution: int) -> Crop:
+def crop_from_corners(corners: Sequence[Point], resolution: int, margin: int = 0) -> Crop:
     """Frame a square that the user has placed by hand.
 
     Args:
         corners: top-left, top-right, bottom-right, bottom-left, as the picture inside is to be seen; document pixels.
             Slightly uneven ones become the square nearest to them.
         resolution: side of the model's picture, model pixels.
+        margin: of that picture, see `Crop`; what lies in it is not looked at.
 
     Raises:
         BadOption: they are not the corners of a square.
@@ -89,28 +90,34 @@ def crop_from_corners(corners: Sequence[Point], resolution: int) -> Crop:
     if side < 1 or error > SKEW * side:
         raise BadOption("These four corners are not those of an upright or turned square.", hint)
     origin_xy, right_xy, down_xy = ((float(x), float(y)) for x, y in (origin, right, down))
-    return Crop(origin_xy, right_xy, down_xy, resolution)
+    return Crop(origin_xy, right_xy, down_xy, resolution, margin)
 
 
 def _plain_crop(picture: Picture, model: Model, selection: NDArray[np.float32] | None) -> Crop:
-    """The square around the selection, moved into the picture as far as it fits; without one the centre of the rest."""
+    """The square around the selection, what it shows moved into the picture; without one the centre of the rest."""
     generator = model.generator
     if selection is None:
         left, top, right, bottom = _visible_box(picture)
         crop = centre_crop(right - left, bottom - top, generator.resolution, generator.margin)
         return replace(crop, origin_xy=(crop.origin_xy[0] + left, crop.origin_xy[1] + top))
-    x, y, side = _around(selection)
-    return Crop((x, y), (side, 0.0), (0.0, side), generator.resolution, generator.margin)
+    hidden = generator.margin / generator.resolution
+    x, y, side = _around(selection, 1 - 2 * hidden)
+    return Crop((x - hidden * side, y), (side, 0.0), (0.0, side), generator.resolution, generator.margin)
 
 
-def _around(selection: NDArray[np.float32]) -> tuple[float, float, float]:
-    """Left, top and side of the square around a selection, moved into the picture as far as it fits."""
+def _around(selection: NDArray[np.float32], narrowness: float = 1.0) -> tuple[float, float, float]:
+    """Left, top and height of the box around a selection, moved into the picture as far as it fits.
+
+    Args:
+        selection: (H, W), not 0 where something is selected.
+        narrowness: width of the box, in heights.
+    """
     height, width = selection.shape
     left, top, right, bottom = _box(selection)
-    ends = np.array([(left, top), (right, bottom)], float)
-    side = min(float((ends[1] - ends[0]).max()) * SELECTION_GROWTH, float(max(width, height)))
-    room = np.array([width, height]) - side  # negative where the square is longer than the picture
-    origin = (ends.mean(0) - side / 2).clip(np.minimum(room, 0), np.maximum(room, 0))
+    ends, shape = np.array([(left, top), (right, bottom)], float), np.array([narrowness, 1.0])
+    side = float(min(((ends[1] - ends[0]) / shape).max() * SELECTION_GROWTH, ([width, height] / shape).max()))
+    room = [width, height] - side * shape  # negative where the box is longer than the picture
+    origin = (ends.mean(0) - side * shape / 2).clip(np.minimum(room, 0), np.maximum(room, 0))
     return float(origin[0]), float(origin[1]), side
 
 

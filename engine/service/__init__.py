@@ -1,1 +1,1 @@
-"""What gateway and worker are made of; nothing here but `hosting` and below imports torch when it is imported."""
+"""What gateway and worker are made of; only what the worker is made of imports torch when it is imported."""

@@ -40,8 +40,6 @@ class Dispatcher:
         self._trouble: dict[str, str] = {}
         self.devices: list[dict[str, Any]] = []
 
-    # ---- towards the worker
-
     def pass_on(self, record: Record, request: str, frames: Sequence[bytes]) -> None:
         """Give a request, or a later message of a gesture, to the worker."""
         if self._link.hopeless or self._trouble:
@@ -85,8 +83,6 @@ class Dispatcher:
             self.pass_on(record, request, waiting.frames)
             if waiting.newest is not None and request in record.waiting:
                 self.pass_on(record, request, waiting.newest)
-
-    # ---- from the worker
 
     def from_worker(self, envelope: Envelope, frames: list[bytes]) -> None:
         """Act on one message of the worker."""
@@ -166,8 +162,6 @@ class Dispatcher:
         record.finish(request, [bytes(part) for part in parts], kept=False)
         self.flush(record)
 
-    # ---- towards clients
-
     def say(self, route: bytes, parts: Sequence[Buffer]) -> None:
         """Send what may get lost: it is said again when it is asked for again."""
         try:
@@ -202,8 +196,6 @@ class Dispatcher:
         if stuck != record.holds_previews and record.folder is not None:
             record.holds_previews = stuck
             self._link.send({"do": "previews", "sid": record.sid, "wanted": not stuck})
-
-    # ---- what is going on
 
     def queue(self) -> int:
         """Requests that wait, of all sessions."""

@@ -17,7 +17,6 @@ from typing import Any
 
 _LENGTH = struct.Struct("<Q")
 _DIGEST_BYTES = 32
-_MAX_PARTS = 64
 
 
 class Damaged(ValueError):
@@ -70,7 +69,7 @@ def read_sealed(path: Path) -> list[bytes]:
     if hashlib.sha256(body).digest() != content[:_DIGEST_BYTES]:
         raise Damaged(f"{path.name} is not what was written")
     parts: list[bytes] = []
-    while len(body) and len(parts) < _MAX_PARTS:
+    while len(body):
         (length,) = _LENGTH.unpack_from(body)
         parts.append(bytes(body[_LENGTH.size : _LENGTH.size + length]))
         body = body[_LENGTH.size + length :]

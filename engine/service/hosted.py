@@ -59,8 +59,6 @@ class HostedSession:
         self._newest: dict[str, Live] = {}
         self._ended: Ended | None = None
 
-    # ---- what jobs ask for
-
     @property
     def keeper(self) -> Keeper:
         """Where the session is kept.
@@ -115,22 +113,27 @@ class HostedSession:
 
     def opened(self, message: Open | Restore, session: Session | None) -> None:
         """Note that the session begins anew."""
-        self._opening, self._session, self._ended, self.notes = message, session, Ended(), []
+        self._opening, self._ended, self.notes = message, Ended(), []
+        self._hold(session)
         self.disk.attempt("opening", lambda: self.keeper.begin(message))
 
     def inverted(self, session: Session) -> None:
         """Note what an inversion has found."""
-        self._session = session
+        self._hold(session)
         self.disk.attempt("inversion", lambda: self.keeper.write_inverted(session))
 
     def session(self) -> Session | None:
         """Return the session, brought back from the disk if need be; None before its inversion."""
         if self._session is None:
-            self._session = self._bring_back()
+            self._hold(self._bring_back())
             if self._session is not None:
                 self._ended = self.keeper.read_state(self._session)
-                self._session.chunk = 1 if self.frugal else None
         return self._session
+
+    def _hold(self, session: Session | None) -> None:
+        self._session = session
+        if session is not None:
+            session.chunk = 1 if self.frugal else None
 
     def need_session(self) -> Session:
         """Return the session.
@@ -179,8 +182,6 @@ class HostedSession:
                 self.model(message.model), message.seed, message.truncation_psi, message.class_index
             )
         return self.keeper.read_inverted(to_picture(message.image, message.order), self.model(message.model))
-
-    # ---- what the worker does with it
 
     @property
     def runnable(self) -> bool:
@@ -271,7 +272,7 @@ class HostedSession:
         if self._keeper is None or self._session is None:
             return
         session, keeper = self._session, self._keeper
-        session.limit_history(MAX_STATES)
+        session.edits.limit(MAX_STATES)
         self._ended = Ended(request, kind, fields)
         ended = self._ended
         self.disk.attempt("state", lambda: keeper.write_state(session, ended))

@@ -47,6 +47,9 @@ def begin(hosted: HostedSession, message: Request) -> Steps:
     Args:
         hosted: where it is done.
         message: the request; of a gesture, the newest message is read from `hosted`.
+
+    Raises:
+        BadFrame: it is none of those that the worker does.
     """
     steps = _STEPS.get(type(message))
     if steps is None:
@@ -133,7 +136,8 @@ def _resume(
     progress = hosted.progress(message.id)
     if progress is None or len(progress.event.handles) != len(pairs):
         return 0, None, pairs
-    handles = session.crop.to_document(progress.event.handles.clip(0, session.crop.resolution))
+    handles = session.crop.to_document(session.crop.nearest_seen(progress.event.handles))
+    handles = handles.clip(0, session.picture.size_wh)  # of a square that reaches beyond the picture
     pairs = [((float(x), float(y)), target) for (x, y), (_, target) in zip(handles, pairs, strict=True)]
     return progress.steps, progress.event, pairs
 
@@ -156,7 +160,8 @@ def _finish(
 
 def _step_through(hosted: HostedSession, message: Undo | Redo | Reset) -> Steps:
     session = yield from _ready(hosted)
-    {Undo: session.undo, Redo: session.redo, Reset: session.reset}[type(message)]()
+    edits = session.edits
+    {Undo: edits.undo, Redo: edits.redo, Reset: edits.reset}[type(message)]()
     yield Report("rendering")
     return {**state_fields(session), **shown(hosted, session)}
 

@@ -10,6 +10,8 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from engine.paths import storage_errors
+
 _MAX_BYTES, _OLD_FILES = 2_000_000, 3
 _OWN = set(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 
@@ -39,19 +41,19 @@ class _Quiet(logging.handlers.RotatingFileHandler):
         """Drop the line."""
 
 
-def open_journal(path: Path, level: int = logging.INFO) -> None:
+def open_journal(path: Path) -> None:
     """Send what the engine logs to a file, from now on.
 
     Args:
         path: the file; its folder must exist.
-        level: the least that is written.
 
     Raises:
-        OSError: the file cannot be written.
+        PermissionDenied, NoDiskSpace: it cannot be written.
     """
-    handler = _Quiet(path, maxBytes=_MAX_BYTES, backupCount=_OLD_FILES, encoding="utf-8")
+    with storage_errors(path):
+        handler = _Quiet(path, maxBytes=_MAX_BYTES, backupCount=_OLD_FILES, encoding="utf-8")
     handler.setFormatter(JsonLines())
     journal = logging.getLogger("engine")
     journal.handlers[:] = [handler]
-    journal.setLevel(level)
+    journal.setLevel(logging.INFO)
     journal.propagate = False

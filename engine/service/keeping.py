@@ -29,13 +29,15 @@ from torch import Tensor
 
 from engine.align import crop_from_json
 from engine.drag import DragStep
+from engine.edit_history import EditState
 from engine.images import Picture
 from engine.inversion.tuned import TunedModel, tuned_model
 from engine.models import Model
 from engine.rendering import Region
 from engine.service.files import Damaged, read_sealed, write_sealed
 from engine.service.search_file import SearchFile
-from engine.session import EditState, Session
+from engine.session import Session
+from engine.tensor_files import to_safetensors
 
 _OPENING, _INVERTED, _STATE, _PROGRESS = "opening.sealed", "inverted.sealed", "state.sealed", "progress.sealed"
 _DELTA = "delta."
@@ -119,8 +121,7 @@ class Keeper:
         head = {"crop": asdict(session.crop), "notes": list(session.opening_notes)}
         deltas = session.model.deltas if isinstance(session.model, TunedModel) else {}
         tensors = {f"{_DELTA}{name}": delta for name, delta in deltas.items()} | {"w_start": session.w_start}
-        data = safetensors.torch.save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
-        write_sealed(self._folder / _INVERTED, [json.dumps(head).encode(), data])
+        write_sealed(self._folder / _INVERTED, [json.dumps(head).encode(), to_safetensors(tensors)])
         self.search.discard()
 
     def read_inverted(self, picture: Picture, shared: Model) -> Session | None:
@@ -147,15 +148,15 @@ class Keeper:
         blobs: list[bytes] = []
         regions: list[Region] = []
         states = []
-        for state in session.states[1:]:
+        for state in session.edits.states[1:]:
             if state.region is not None and not any(state.region is one for one in regions):
                 regions.append(state.region)
             index = next((i for i, one in enumerate(regions) if one is state.region), None)
             assert state.event is not None
-            states.append({"event": _describe(state.event), "region": index})
+            states.append({"event": state.event.to_json(), "region": index})
             blobs.append(_to_bytes(state.w_plus))
         head = {
-            "shown": session.shown,
+            "shown": session.edits.shown,
             "states": states,
             "shape": list(session.w_start.shape),
             "regions": [list(region.document.shape) for region in regions],
@@ -185,8 +186,8 @@ class Keeper:
         for latent, kept in zip(latents, found["states"], strict=True):
             w_plus = torch.from_numpy(latent.copy()).to(session.w_start)
             region = None if kept["region"] is None else regions[kept["region"]]
-            states.append(EditState(w_plus, _recall(kept["event"], w_plus), region))
-        session.restore(states, found["shown"])
+            states.append(EditState(w_plus, DragStep.from_json(kept["event"], w_plus), region))
+        session.edits.restore(states, found["shown"])
         return Ended(**found["ended"])
 
     def ended(self) -> Ended:
@@ -207,7 +208,7 @@ class Keeper:
             "request": progress.request,
             "seq": progress.seq,
             "steps": progress.steps,
-            "event": _describe(event),
+            "event": event.to_json(),
             "shape": list(event.w_plus.shape),
         }
         write_sealed(self._folder / _PROGRESS, [json.dumps(head).encode(), _to_bytes(event.w_plus)])
@@ -227,29 +228,12 @@ class Keeper:
         if found["request"] != request:
             return None
         w_plus = _from_bytes(latent, found["shape"]).to(like)
-        return Progress(request, found["seq"], found["steps"], _recall(found["event"], w_plus))
+        return Progress(request, found["seq"], found["steps"], DragStep.from_json(found["event"], w_plus))
 
     def discard_progress(self) -> None:
         """Forget where a drag was: it is over."""
         with contextlib.suppress(OSError):
             (self._folder / _PROGRESS).unlink()
-
-
-def _describe(event: DragStep) -> dict[str, Any]:
-    """The part of an event that JSON can hold; points are model pixels."""
-    arrays = {name: getattr(event, name) for name in ("handles", "distances", "confidence", "lost")}
-    plain = {name: None if array is None else array.tolist() for name, array in arrays.items()}
-    return {"step": event.step, "loss": event.loss, "reason": event.reason, **plain}
-
-
-def _recall(found: Mapping[str, Any], w_plus: Tensor) -> DragStep:
-    handles = np.array(found["handles"], np.float64).reshape(-1, 2)
-    distances = np.array(found["distances"], np.float64)
-    confidence = None if found["confidence"] is None else np.array(found["confidence"], np.float64)
-    lost = None if found["lost"] is None else np.array(found["lost"], bool)
-    return DragStep(
-        found["step"], found["loss"], handles, distances, w_plus, found["reason"], confidence=confidence, lost=lost
-    )
 
 
 def _to_bytes(tensor: Tensor) -> bytes:

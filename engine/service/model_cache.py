@@ -27,10 +27,6 @@ class ModelCache:
         self.store, self.device = store, device
         self._models: dict[tuple[str, str], Model] = {}
 
-    def load(self, name: str, device: torch.device | str) -> Model:
-        """Return a model on a device, as `engine.models.ModelStore.load`."""
-        return self.get(name, on_cpu=torch.device(device).type == "cpu")
-
     def get(self, name: str, *, on_cpu: bool = False) -> Model:
         """Return a model, loaded now if need be.
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from krita_drag.wire.errors import BadImage, BadMask
 from krita_drag.wire.messages import Frame
 from numpy.typing import NDArray
-from torch import Tensor
 
-from engine.align import Crop
-from engine.images import Picture, to_uint8
+from engine.images import Picture
 from engine.rendering import Patch
 
 _SWAPPED = [2, 1, 0, 3]  # RGBA <-> BGRA
@@ -49,25 +46,6 @@ def patch_fields(patch: Patch, order: str) -> dict[str, Any]:
     """Return the fields `rect` and `patch` of an event."""
     x, y, width, height = (int(number) for number in patch.rect)
     return {"rect": (x, y, width, height), "patch": to_frame(patch.rgba, order)}
-
-
-def draw_search(crop: Crop, size_wh: tuple[int, int], picture: Tensor, size_px: int) -> Patch:
-    """Lay what an inversion has found so far over the document.
-
-    Args:
-        crop: the square that the model sees.
-        size_wh: of the document, pixels.
-        picture: what the model draws now, (1, 3, r, r) in [-1, 1].
-        size_px: longest side of the patch.
-    """
-    side = picture.shape[-1]
-    small = replace(crop, resolution=side, margin=round(crop.margin * side / crop.resolution))
-    left, top, right, bottom = box = crop.bounds(*size_wh)
-    shrinkage = min(1.0, size_px / max(right - left, bottom - top))
-    drawn_wh = max(1, round((right - left) * shrinkage)), max(1, round((bottom - top) * shrinkage))
-    rgb, opacity = small.overlay(to_uint8(picture), np.ones((side, side), np.float32), box, drawn_wh)
-    rgba = np.dstack([rgb, (opacity * 255).round().astype(np.uint8)])
-    return Patch((left, top, right - left, bottom - top), rgba)
 
 
 def to_mask(frame: Frame | None, size_wh: tuple[int, int]) -> NDArray[np.float32] | None:

@@ -13,7 +13,8 @@ from engine.images import Picture
 from engine.inversion import DEFAULT_PRESET, InversionStep, crop_from_corners, find_crop
 from engine.models import Model
 from engine.points import Pair
-from engine.service.pixels import draw_search, to_mask, to_picture
+from engine.rendering import square_patch
+from engine.service.pixels import to_mask, to_picture
 from engine.service.reports import Report, Stopped
 from engine.service.search_file import SearchOptions
 from engine.session import Session
@@ -76,7 +77,8 @@ def _options(hosted: HostedSession, message: Invert | None, picture: Picture, mo
     preset, steps = (DEFAULT_PRESET, None) if message is None else (message.preset, message.steps)
     if message is not None and message.corners is not None:
         corners = [(x, y) for x, y in message.corners]
-        return SearchOptions(crop_from_corners(corners, model.generator.resolution), preset, steps, ())
+        generator = model.generator
+        return SearchOptions(crop_from_corners(corners, generator.resolution, generator.margin), preset, steps, ())
     selection = None if message is None else to_mask(message.selection, picture.size_wh)
     pairs = [] if message is None else pairs_of(message.points)
     crop, notes = find_crop(picture, model, hosted.models.store, selection=selection, pairs=pairs)
@@ -84,7 +86,7 @@ def _options(hosted: HostedSession, message: Invert | None, picture: Picture, mo
 
 
 def _report(step: InversionStep, options: SearchOptions, picture: Picture) -> Report:
-    show = None if step.preview is None else partial(draw_search, options.crop, picture.size_wh, step.preview)
+    show = None if step.preview is None else partial(square_patch, options.crop, picture.size_wh, step.preview)
     take = step.snapshot
     return Report(
         "tuning" if step.stage == "tuning" else "projecting",

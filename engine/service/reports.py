@@ -69,6 +69,17 @@ def report(
     offset: int = 0,
     live_seq: int | None = None,
 ) -> Report:
+    """Tell of a step of a drag, how far its handles are from their targets, and how to draw it.
+
+    Args:
+        session: where it happens.
+        phase: name of the part of the work.
+        event: the step.
+        targets: of the handles, (n, 2), document pixels.
+        of: steps in all; 0 where that is open.
+        offset: steps made before, by a drag that this one goes on from.
+        live_seq: as in `Report`.
+    """
     handles = session.crop.to_document(event.handles)
     away = np.linalg.norm(handles - targets, axis=1)
     return Report(
@@ -85,6 +96,7 @@ def report(
 
 
 def places(handles: np.ndarray, event: DragStep) -> Fields:
+    """Where handles are, (n, 2), document pixels, and how surely."""
     fields: Fields = {"handles": tuple((float(x), float(y)) for x, y in handles)}
     if event.confidence is not None:
         fields["confidence"] = tuple(float(one) for one in np.clip(event.confidence, 0, 1))
@@ -95,14 +107,15 @@ def places(handles: np.ndarray, event: DragStep) -> Fields:
 
 def state_fields(session: Session) -> Fields:
     """Where the handles are in the state shown, and how many states there are around it."""
-    fields: Fields = {"undos": session.shown, "redos": len(session.states) - 1 - session.shown}
+    edits = session.edits
+    fields: Fields = {"undos": edits.shown, "redos": len(edits.states) - 1 - edits.shown}
     best = session.best()
     return fields if best is None else {**fields, **places(session.handles_document(), best)}
 
 
 def shown(hosted: HostedSession, session: Session) -> Fields:
     """The patch of the state shown, full size; nothing where nothing changed."""
-    if session.shown == 0:
+    if session.edits.shown == 0:
         return {}
     return patch_fields(session.patch(), hosted.order)
 
@@ -114,10 +127,12 @@ def notes(hosted: HostedSession) -> tuple[str, ...]:
 
 
 def size(session: Session) -> Fields:
+    """Width and height of the picture, document pixels."""
     return {"size": session.picture.size_wh}
 
 
 def corners(crop: Crop) -> Fields:
+    """The corners of what the model sees, clockwise from the top left, document pixels."""
     return {"corners": tuple((float(x), float(y)) for x, y in crop.corners)}
 
 

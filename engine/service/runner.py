@@ -11,6 +11,7 @@ from krita_drag.wire.codec import encode
 from krita_drag.wire.errors import KritaDragError, OutOfMemory
 from krita_drag.wire.messages import Cancelled, Done, Error, Event, Preview, Progress, Request
 
+from engine.machine import is_out_of_memory
 from engine.service.disk import NOTE as DISK_NOTE
 from engine.service.hosted import HostedSession
 from engine.service.job import Job
@@ -25,7 +26,6 @@ PREVIEW_EVERY_S = 0.1
 PREVIEW_SHARE = 0.4  # of the time that drawing previews may take
 QUICK_DRAWING_S = 0.03  # a stopped drag is drawn at once if that takes no longer; else its client asks for it
 _CANCELLED_FIELDS = frozenset({"handles", "confidence", "lost", "undos", "redos", "rect", "patch"})
-_WANT_OF_MEMORY = ("allocate memory", "not enough memory", "bad_alloc", "create a primitive", "create a memory object")
 _NOT_KEPT = frozenset({"re", "sid", "rect", "models", "status"})
 
 Tell = Callable[[dict[str, Any], list[bytes]], None]
@@ -58,7 +58,7 @@ class Runner:
             else:
                 self._step(hosted, job)
         except Exception as error:
-            trouble = _as_out_of_memory(error) or error
+            trouble = _out_of_memory() if is_out_of_memory(error) else error
             trouble = trouble.with_traceback(None)  # its frames would hold on to the device's memory
             if not isinstance(trouble, KritaDragError):
                 _log.exception("job failed", extra={"sid": hosted.sid, "job": job.message.id})
@@ -86,8 +86,9 @@ class Runner:
                 fields |= {k: v for k, v in state_fields(session).items() if k in _CANCELLED_FIELDS}
                 if self._drawing_s <= QUICK_DRAWING_S:
                     fields |= shown(hosted, session)
-        except KritaDragError as error:
-            _log.warning("cancelled without a picture", extra={"job": request, "why": error.code})
+        except Exception as error:
+            told = {"job": request, "why": failure_of(error).code}
+            _log.warning("cancelled without a picture", extra=told, exc_info=not isinstance(error, KritaDragError))
         self._answer(hosted, message, Cancelled, fields)
 
     def _step(self, hosted: HostedSession, job: Job) -> None:
@@ -208,13 +209,8 @@ class Runner:
         self._tell(envelope, frames)
 
 
-def _as_out_of_memory(error: Exception) -> OutOfMemory | None:
-    """Tell want of memory, which libraries raise under several names, from other failures."""
-    if isinstance(error, MemoryError) or any(words in str(error) for words in _WANT_OF_MEMORY):
-        return OutOfMemory(
-            "The engine's memory does not hold this job.", "Close other programs, or use a smaller part."
-        )
-    return None
+def _out_of_memory() -> OutOfMemory:
+    return OutOfMemory("The engine's memory does not hold this job.", "Close other programs, or use a smaller part.")
 
 
 def _state(hosted: HostedSession, job: Job) -> Fields:

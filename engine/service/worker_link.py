@@ -70,16 +70,10 @@ class WorkerLink:
         self._identity: bytes | None = None
         self._failures: deque[float] = deque(maxlen=16)
         self._start_at = 0.0
-        self.restarts = 0
 
     def admits(self, key: str) -> bool:
         """Return whether a public key is that of this life's workers; only asked where there is no ipc."""
         return key == self._expected
-
-    @property
-    def ready(self) -> bool:
-        """Whether the worker has reported for work."""
-        return self._identity is not None
 
     @property
     def pid(self) -> int | None:
@@ -134,7 +128,6 @@ class WorkerLink:
         recent = sum(moment > now - FAILURES_WITHIN_S for moment in self._failures)
         delay = RESTART_AFTER_S[min(recent, len(RESTART_AFTER_S)) - 1]
         self._start_at = now + delay
-        self.restarts += 1
         _log.error("worker died", extra={"exit": code, "restart_in_s": delay, "said": self._last_words()})
         return True
 

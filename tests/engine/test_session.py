@@ -44,7 +44,7 @@ def test_a_drag_lands_and_can_be_repeated(seed_session: Session) -> None:
     assert first == second
     assert min(first) <= 2 < first[0]
     assert np.array_equal(picture.rgb, seed_session.result().rgb)
-    assert (picture.rgb != seed_session.before().rgb).any()
+    assert (picture.rgb != seed_session.picture.rgb).any()
     assert np.linalg.norm(seed_session.handles_document() - [CORNER_OF_THE_MOUTH[1]]) <= 2
 
 
@@ -110,31 +110,31 @@ def test_a_handle_that_may_have_slipped_is_said(seed_session: Session) -> None:
 
 def test_undo_redo_and_reset_go_through_the_drags(seed_session: Session) -> None:
     session = Session(seed_session.model, seed_session.picture, seed_session.crop, seed_session.w_start, generated=True)
-    assert not session.undo()
-    assert not session.redo()
+    assert not session.edits.undo()
+    assert not session.edits.redo()
     list(session.drag([CORNER_OF_THE_MOUTH]))
     first = session.w_plus
     now = tuple(float(v) for v in session.handles_document()[0])
     list(session.drag([(now, (now[0], now[1] + 20))], onward=True))
     second = session.w_plus
     assert not torch.equal(first, second)
-    assert session.undo()
+    assert session.edits.undo()
     assert torch.equal(session.w_plus, first)
-    assert session.redo()
+    assert session.edits.redo()
     assert torch.equal(session.w_plus, second)
-    assert session.reset()
+    assert session.edits.reset()
     assert session.result() is session.picture
-    assert session.redo()
+    assert session.edits.redo()
     list(session.drag([CORNER_OF_THE_MOUTH], max_steps=1))
-    assert not session.redo()
-    assert session.shown == 2
+    assert not session.edits.redo()
+    assert session.edits.shown == 2
 
 
 def test_a_drag_that_cannot_begin_leaves_no_state(seed_session: Session) -> None:
-    count = len(seed_session.states)
+    count = len(seed_session.edits.states)
     with pytest.raises(BadOption):
         next(seed_session.drag([CORNER_OF_THE_MOUTH], solver="nonsense"))
-    assert len(seed_session.states) == count
+    assert len(seed_session.edits.states) == count
 
 
 def test_onward_goes_on_from_the_picture_shown(seed_session: Session) -> None:
@@ -203,13 +203,13 @@ def test_live_follows_the_newest_target(seed_session: Session) -> None:
     *_, last = live.release()
     assert last.reason
     assert np.linalg.norm(seed_session.handles_document()[0] - press) < 8
-    assert seed_session.undo()
+    assert seed_session.edits.undo()
 
 
 def test_a_quick_gesture_lands_like_a_drag(seed_session: Session) -> None:
     press, target = (600.0, 760.0), (700.0, 690.0)
     *_, plain = seed_session.drag([(press, target)])
-    seed_session.reset()
+    seed_session.edits.reset()
     live = seed_session.live([(press, press)])
     live.move([target])
     *_, last = live.release()

@@ -15,16 +15,18 @@ import numpy as np
 import pytest
 import skimage.data
 import torch
-from krita_drag.wire.errors import BadSession, KritaDragError
+from krita_drag.wire.errors import BadOutput, BadSession, KritaDragError
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from engine.align import centre_crop
 from engine.images import Picture
 from engine.inversion import drive
 from engine.models import Model, ModelStore
 from engine.session import Session
 from engine.session_file import describe_session, load_session, save_session
+from engine.tensor_files import save_tensors
 
 CORNER_OF_THE_MOUTH = ((205.0, 145.0), (199.0, 140.0))
 TIMEOUT_S = 300
@@ -41,7 +43,7 @@ def session(faces_model: Model, store: ModelStore) -> Session:
     mask[120:180, 180:260] = 1
     list(session.drag([CORNER_OF_THE_MOUTH], mask=mask, max_steps=3))
     list(session.drag([((240.0, 145.0), (243.0, 141.0))], max_steps=2, onward=True))
-    assert session.undo()
+    assert session.edits.undo()
     return session
 
 
@@ -59,16 +61,16 @@ def test_what_comes_back_is_what_was_written(session: Session, file: Path, store
     assert again.picture.alpha is not None
     assert np.array_equal(again.picture.alpha, session.picture.alpha)
     assert again.notes == session.notes
-    assert len(again.states) == len(session.states) == 3
-    assert again.shown == session.shown == 1
-    for mine, theirs in zip(again.states, session.states, strict=True):
+    assert len(again.edits.states) == len(session.edits.states) == 3
+    assert again.edits.shown == session.edits.shown == 1
+    for mine, theirs in zip(again.edits.states, session.edits.states, strict=True):
         assert torch.equal(mine.w_plus, theirs.w_plus)
     assert np.array_equal(again.handles_document(), session.handles_document())
     assert np.array_equal(again.result().rgb, session.result().rgb)
-    assert again.redo()
-    assert session.redo()
+    assert again.edits.redo()
+    assert session.edits.redo()
     assert np.array_equal(again.result().rgb, session.result().rgb)
-    assert session.undo()
+    assert session.edits.undo()
 
 
 def test_a_drag_goes_on_as_it_would_have(session: Session, file: Path, store: ModelStore) -> None:
@@ -87,6 +89,26 @@ def test_generated_pictures(faces_model: Model, store: ModelStore, tmp_path: Pat
     assert again.generated
     assert np.array_equal(again.result().rgb, session.result().rgb)
     assert torch.equal(again.w_start, session.w_start)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on the length of files")
+def test_a_full_disk_is_told(faces_model: Model, tmp_path: Path) -> None:
+    import resource
+
+    grey = Picture(np.full((64, 64, 3), 90, np.uint8))
+    session = Session(
+        faces_model, grey, centre_crop(64, 64, 1024), faces_model.generator.sample_w_plus(1), generated=False
+    )
+    _, hard = limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (16_384, hard))
+    try:
+        with pytest.raises(BadOutput, match="too large"):
+            save_session(session, tmp_path / "kept.safetensors")
+        with pytest.raises(OSError, match="too large"):
+            save_tensors({"many": torch.zeros(16_384)}, tmp_path / "many.safetensors")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not list(tmp_path.glob("*.safetensors"))
 
 
 def rewritten(file: Path, path: Path, change: Callable[[dict[str, Any], dict[str, Any]], object]) -> Path:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -15,6 +16,8 @@ from PIL import Image
 
 from benchmarks.service.running_engine import Engine, wait_for
 from benchmarks.service.tiny_home import NAME, RESOLUTION
+from engine import cli
+from engine.commands import drag, drag_remote
 
 
 def command(home: Path, *words: str) -> subprocess.Popen[str]:
@@ -78,6 +81,31 @@ def test_the_session_comes_along(shared: Engine, tmp_path: Path) -> None:
     )
     assert rendered.returncode == 0, rendered.stderr
     assert np.abs(pixels(tmp_path / "out.png") - pixels(tmp_path / "again.png")).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("where", "fails"),
+    [
+        (drag, "save_picture"),
+        (drag, "save_session"),
+        (drag, "write_extras"),
+        (drag_remote, "save_picture"),
+        (drag_remote, "write_session"),
+    ],
+)
+def test_what_fails_costs_nothing_else(
+    where: ModuleType, fails: str, shared: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setenv("KRITA_DRAG_HOME", str(shared.home))
+    monkeypatch.setattr(where, fails, fail)
+    out, kept = tmp_path / "out.png", tmp_path / "kept.safetensors"
+    words = ["drag", "--model", NAME, "--seed", "3", "--point", "30,30:36,33", "--steps", "2", "--quiet"]
+    server = ["--server", "local"] if where is drag_remote else []
+    assert cli.main([*words, "-o", str(out), "--session", str(kept), *server]) == 130
+    assert [path.exists() for path in (out, kept)] == ["picture" not in fails, "session" not in fails]
 
 
 def test_ctrl_c_keeps_what_was_reached(shared: Engine, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import zmq
 from krita_drag.wire.codec import encode
-from krita_drag.wire.errors import BadImage, Busy, NoSession
+from krita_drag.wire.errors import BadImage, Busy, NoSession, PermissionDenied
 from krita_drag.wire.messages import ListModels, new_id
 
 from benchmarks.service.running_engine import alive, wait_for
@@ -22,6 +22,7 @@ from engine.service import worker_link
 from engine.service.disk import Disk
 from engine.service.files import Damaged, read_sealed, write_sealed
 from engine.service.folder import ServiceFolder
+from engine.service.journal import open_journal
 from engine.service.lifeline import Lifeline
 from engine.service.limits import (
     BURST,
@@ -42,7 +43,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_sealed_files_come_back_or_are_refused(tmp_path: Path) -> None:
-    path, parts = tmp_path / "file", [b"", b"one", bytes(1000)]
+    path, parts = tmp_path / "file", [b"", b"one", bytes(1000)] * 25
     write_sealed(path, parts)
     assert read_sealed(path) == parts
     content = path.read_bytes()
@@ -80,6 +81,12 @@ def test_what_a_disk_did_not_take_is_written_first_when_it_can_be(tmp_path: Path
     disk.attempt("state", write("state"))
     disk.forget()
     assert not disk.lacks
+
+
+def test_a_log_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "engine.log").mkdir()
+    with pytest.raises(PermissionDenied, match=r"engine\.log"):
+        open_journal(tmp_path / "engine.log")
 
 
 def test_abandoned_sessions_go_and_others_stay(tmp_path: Path) -> None:
@@ -184,7 +191,6 @@ def test_a_worker_is_reached_where_there_is_no_ipc(home: Path, monkeypatch: pyte
     stranger.connect(endpoint)
     stranger.send_multipart([b'{"say":"ready","pid":1}'])
     wait_for(lambda: heard("ready"), "the worker")
-    assert link.ready
     frames = [bytes(part) for part in encode(ListModels(id=new_id()))]
     assert link.send({"do": "request", "sid": "desk", "id": new_id()}, frames)
     wait_for(lambda: heard("answer"), "its answer")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from engine import __version__
@@ -16,6 +18,8 @@ from engine.arguments import build_parser
 from engine.cli import main
 from engine.outputs import PICTURES, to_json
 from engine.points import parse_anchor, parse_pull
+from engine.session_file import FORMAT, VERSION
+from engine.tensor_files import to_safetensors
 
 ROOT = Path(__file__).parents[2]
 ON_LINUX = sys.platform.startswith("linux")
@@ -165,6 +169,22 @@ def test_points_are_measured_against_the_upright_photo(refused: Callable[..., st
     assert "outside the picture, which is 40 x 80 pixels" in said
 
 
+def test_a_session_is_shown_as_json_that_every_reader_takes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    header = {"format": FORMAT, "version": str(VERSION), "session": '{"loss": NaN}'}
+    (tmp_path / "kept.safetensors").write_bytes(to_safetensors({"picture": torch.zeros(1)}, header))
+    assert main(["session", "show", str(tmp_path / "kept.safetensors")]) == 0
+    assert json.loads(capsys.readouterr().out, parse_constant=pytest.fail) == {
+        "loss": None,
+        "tensors": {"picture": [1]},
+    }
+
+
+def test_a_session_s_mask_is_not_written_over(refused: Callable[..., str], tmp_path: Path) -> None:
+    Image.new("L", (64, 64), 255).save(tmp_path / "mask.png")
+    words = ("session", "drag", "kept.safetensors", "--point", "1,1:9,9")
+    assert "mask.png is named twice" in refused(*words, "--mask", "mask.png", "-o", "mask.png")
+
+
 @pytest.mark.parametrize(
     ("mask", "expected"),
     [
@@ -179,6 +199,9 @@ def test_mask_of_another_size_or_black_or_missing(
     if mask is not None:
         Image.fromarray(mask).save(tmp_path / "mask.png")
     assert expected in refused(*drag_seed("--mask", "mask.png", "--point", "1,1:9,9"))
+    Image.new("RGB", (1024, 1024)).save(tmp_path / "photo.png")
+    words = ("drag", "photo.png", "-o", "out.png", "--mask", "mask.png", "--point", "1,1:9,9")
+    assert expected in refused(*words, "--server", "local")
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,16 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from krita_drag.wire.errors import OutOfMemory
+from model_files import tiny_stylegan2
+from PIL import Image
 
 from engine.cli import main
+from engine.commands import common
+from engine.device import memory_guard
+from engine.models import ModelStore
+from stylegan2.checkpoints import native
 
 ROOT = Path(__file__).parents[2]
 
@@ -69,11 +77,32 @@ def test_the_unforeseen_is_a_sentence_with_a_log(
     assert "Traceback" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("words", [["drag", "--inversion-steps", "2", "--steps", "0"], ["invert", "--steps", "2"]])
+def test_a_face_placed_by_hand_needs_no_detector(
+    words: list[str], home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    native.save(tiny_stylegan2(), tmp_path / "own.safetensors", {"aligned": "true"})
+    ModelStore().add(tmp_path / "own.safetensors", "own")
+    monkeypatch.setattr(common, "fetch", lambda *arguments: pytest.fail("something was fetched"))
+    photo, out = tmp_path / "photo.png", tmp_path / "out.png"
+    Image.new("RGB", (40, 40)).save(photo)
+    words = [*words, str(photo), "--model", "own", "--crop", "4,4,36,4,36,36,4,36"]
+    assert main([*words, "--quiet", "-o", str(out)]) == 0
+    assert out.exists()
+
+
+@pytest.mark.parametrize("words", ["CUDA out of memory.", "DefaultCPUAllocator: can't allocate memory: you tried"])
+def test_want_of_memory_on_a_device(words: str) -> None:
+    with pytest.raises(OutOfMemory, match="cpu"), memory_guard(torch.device("cpu")):
+        raise RuntimeError(words)
+
+
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
         (MemoryError(), "not enough memory"),
         (RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate"), "not enough memory"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), "not enough memory"),
         (ModuleNotFoundError("No module named 'tqdm'", name="tqdm"), "is missing (tqdm)"),
         (KeyboardInterrupt(), "stopped"),
     ],

@@ -89,6 +89,19 @@ def test_float_and_32_bit_greyscale_are_scaled(tmp_path: Path) -> None:
     assert (picture.rgb.min(), picture.rgb.max()) == (0, 255)
     Image.fromarray(np.full((32, 32), 65_535, np.int32)).save(tmp_path / "int.tif")
     assert load_picture(tmp_path / "int.tif").rgb.min() == 255
+    for number, one in enumerate((np.float32(5), np.int32(70_000))):
+        Image.fromarray(np.full((32, 32), one)).save(tmp_path / f"{number}.tif")
+        assert len(np.unique(load_picture(tmp_path / f"{number}.tif").rgb)) == 1
+
+
+def test_premultiplied_grey(tmp_path: Path) -> None:
+    Image.new("LA", (20, 20), (100, 128)).save(tmp_path / "a.tif")
+    straight, premultiplied = (struct.pack("<HHII", 338, 3, 1, kind) for kind in (2, 1))  # the tag ExtraSamples
+    content = (tmp_path / "a.tif").read_bytes()
+    assert straight in content
+    (tmp_path / "a.tif").write_bytes(content.replace(straight, premultiplied))
+    picture = load_picture(tmp_path / "a.tif")
+    assert np.unique(picture.rgb).tolist() == [199] and np.unique(picture.alpha).tolist() == [128]
 
 
 def test_cmyk_without_profile_is_converted(tmp_path: Path, rgb: np.ndarray) -> None:

@@ -106,7 +106,9 @@ def test_appimages_are_looked_for_where_people_keep_them(
 def test_settings_are_read_as_krita_writes_them(tmp_path: Path) -> None:
     kritarc = tmp_path / "kritarc"
     assert setting(kritarc, "python", "x") is None
-    kritarc.write_text("Top=1\n\n[a][b]\nx=2\n[python]\nx=3\nx=4\nempty=\n[python]\ny=100%\n[broken\n", "utf-8")
+    kritarc.write_text(
+        "Top=1\n\n[a][b]\nx=2\n[python]\nx=3\nx=4\nempty=\n[python]\ny=100%\nbare\n  z=5\n[broken\n", "utf-8"
+    )
     assert [setting(kritarc, "", "Top"), setting(kritarc, "python", "x")] == ["1", "4"]
-    assert [setting(kritarc, "python", "y"), setting(kritarc, "python", "empty")] == ["100%", ""]
+    assert [setting(kritarc, "python", name) for name in ("y", "empty", "bare", "z")] == ["100%", "", None, "5"]
     assert setting(kritarc, "", "x") is None

@@ -110,6 +110,16 @@ def test_code_in_a_file_is_carried_but_not_run(home: Path, tmp_path: Path) -> No
     assert ModelStore().add(path).resolution == 32
 
 
+def test_code_beside_a_file_is_not_run(
+    home: Path, pickle_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(pickle_file.parent)
+    Path("safetensors.py").write_text("open('canary', 'w').close()\n")
+    assert cli.main(["models", "inspect", pickle_file.name]) == 0
+    assert "64" in capsys.readouterr().out
+    assert not Path("canary").exists()
+
+
 def test_the_reading_process_may_die(home: Path, pickle_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(model_file, "READING_TIMEOUT_S", 0.01)
     with pytest.raises(ModelCorrupt, match="takes more than"):

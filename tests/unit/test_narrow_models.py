@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from genuine_files import nvidia_pickle, nvidia_state
-from krita_drag.wire.errors import BadOption, BadPoints
+from krita_drag.wire.errors import BadOption, BadPoints, BadSession
 from PIL import Image
 
 from engine import cli
@@ -17,9 +18,10 @@ from engine.align import centre_crop
 from engine.composite import changed_mask
 from engine.drag.sampling import view_features
 from engine.images import Picture
-from engine.inversion import invert
+from engine.inversion import find_crop, invert
 from engine.models import Model, ModelStore
 from engine.session import Session
+from engine.session_file import load_session, save_session
 from stylegan2 import StyleGAN2Config, StyleGAN2Generator
 from stylegan2.checkpoints.detect import open_checkpoint
 from stylegan2.discriminator import Discriminator, DiscriminatorConfig
@@ -128,6 +130,27 @@ def test_a_photo_around_it(model: Model) -> None:
     with pytest.raises(BadPoints, match="outside the part") as caught:
         next(session.drag([((30.0, 50.0), (66.0, 45.0))]))
     assert "35,0 85,0 85,100 35,100" in caught.value.hint
+
+
+def test_the_square_around_a_selection_shows_all_of_it(model: Model) -> None:
+    selection = np.zeros((100, 120), np.float32)
+    selection[50:60, 90:120] = 1
+    crop, _ = find_crop(Picture(np.zeros((100, 120, 3), np.uint8)), model, ModelStore(), selection=selection)
+    assert crop.corners[[0, 2]] == pytest.approx(np.array([(84, 19), (120, 91)]))  # 36 x 72, moved to the edge
+
+
+def test_squares_by_hand_have_its_margins(model: Model, tmp_path: Path) -> None:
+    Image.new("RGB", (120, 100)).save(tmp_path / "photo.png")
+    words = ["drag", str(tmp_path / "photo.png"), "--model", "human", "--crop", "10,0,110,0,110,100,10,100"]
+    words += ["--steps", "0", "--inversion-steps", "2", "--quiet", "-o", str(tmp_path / "out.png")]
+    kept = tmp_path / "kept.safetensors"
+    assert cli.main([*words, "--session", str(kept)]) == 0
+    session = load_session(kept, ModelStore())
+    assert session.crop.corners.tolist() == [[35, 0], [85, 0], [85, 100], [35, 100]]
+    session.crop = replace(session.crop, margin=0)
+    save_session(session, kept)
+    with pytest.raises(BadSession, match="does not fit the model"):
+        load_session(kept, ModelStore())
 
 
 def test_paste_and_border_keep_out_of_the_margins() -> None:

@@ -88,10 +88,10 @@ def test_markers_lie_where_the_points_are() -> None:
     assert picture.getpixel((59, 49)) == (GREY,) * 3, "the picture itself stays as it is"
 
 
-def test_transformed_markers_scale_about_the_corner_of_the_first_pixel() -> None:
-    moved = Markers(np.array([[0.5, 0.5]]), np.array([[10.0, 4.0]])).transformed(2.0, (1.0, 0.0))
-    assert moved.handles.tolist() == [[2.0, 1.0]]
-    assert moved.targets.tolist() == [[21.0, 8.0]]
+def test_markers_scale_about_the_corner_of_the_first_pixel() -> None:
+    moved = Markers(np.array([[0.5, 0.5]]), np.array([[10.0, 4.0]])).scaled(2.0)
+    assert moved.handles.tolist() == [[1.0, 1.0]]
+    assert moved.targets.tolist() == [[20.0, 8.0]]
     assert moved.tracked.shape == (0, 2)
 
 
