@@ -171,17 +171,19 @@ class Bench:
         steps: int,
         mask: NDArray[np.float32] | None = None,
         keep_latents: bool = False,
+        home: Tensor | None = None,
     ) -> Result:
         """Drag to the end, measured; rendering and judging are not part of the measurement.
 
-        Latents of states other than the best are dropped on the way unless they are wanted: they would count as
-        memory of the solvers that take many steps.
+        The way counts from `home`, by default from `w_plus`. Latents of states other than the best are dropped on the
+        way unless they are wanted: they would count as memory of the solvers that take many steps.
         """
         name = SOLVER_NAMES.get(solver, solver)
         with Meter(self.generator) as meter:
             events: list[DragStep] = []
             best: DragStep | None = None
-            more = {"solver": name, "mask": mask, "max_steps": steps, "metric": None if mask is None else self.metric}
+            metric = None if mask is None else self.metric
+            more = {"solver": name, "mask": mask, "max_steps": steps, "metric": metric, "home": home}
             for event in drag(self.generator, w_plus, points, **more):
                 best = event if best is None or event.mean_distance < best.mean_distance else best
                 events.append(event if keep_latents else replace(event, w_plus=event.w_plus.new_empty(0)))

@@ -9,7 +9,7 @@ from typing import Any
 
 from krita_drag.wire.codec import encode
 from krita_drag.wire.errors import KritaDragError, OutOfMemory
-from krita_drag.wire.messages import Cancelled, Done, Error, Event, Preview, Progress, Request
+from krita_drag.wire.messages import Cancelled, Done, Error, Event, Invert, Preview, Progress, Request
 
 from engine.machine import is_out_of_memory
 from engine.service.disk import NOTE as DISK_NOTE
@@ -18,7 +18,7 @@ from engine.service.job import Job
 from engine.service.jobs import begin
 from engine.service.pixels import patch_fields
 from engine.service.records import save_answer
-from engine.service.reports import MOST_NOTES, Fields, Report, corners, failure_of, shown, state_fields
+from engine.service.reports import MOST_NOTES, Fields, Report, corners, failure_of, notes, shown, state_fields
 
 _log = logging.getLogger(__name__)
 
@@ -81,6 +81,8 @@ class Runner:
             hosted.stop_job()
             if hosted.present is not None:
                 fields |= corners(hosted.present.crop)
+                if isinstance(message, Invert):
+                    fields["notes"] = notes(hosted)  # such as that there is no face
             session = hosted.session() if job.report.event is not None else None
             if session is not None:
                 fields |= {k: v for k, v in state_fields(session).items() if k in _CANCELLED_FIELDS}

@@ -133,14 +133,20 @@ class DragDocker(DockWidget):
             QtCore.QTimer.singleShot(SETTLE_MS[-1], self._ask_for_room)
 
     def _watch_tools(self) -> None:
-        """Let a tool that is chosen have the canvas: strokes of a brush must not become points."""
+        """Let a tool that is chosen have the canvas: strokes of a brush must not become points.
+
+        Krita also changes tools by itself when another layer becomes the active one, so `toggled` would tell too much.
+        """
         if not self._tools and self.parent() is not None:
             self._tools = tool_buttons(self.parent())
             for button in self._tools:
-                button.toggled.connect(guarded(self._tool_toggled))
+                button.clicked.connect(guarded(self._tool_chosen))
+                action = Krita.instance().action(button.objectName())
+                if action is not None:  # its shortcut
+                    action.triggered.connect(guarded(self._tool_chosen))
 
-    def _tool_toggled(self, on: bool) -> None:
-        if on and self._edit is not None:
+    def _tool_chosen(self) -> None:
+        if self._edit is not None:
             self._edit.set_editing(False)
 
     @guarded

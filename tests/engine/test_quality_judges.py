@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks.quality import common, landmarks, reconstruction, region, roundtrip, tables
+from benchmarks.quality import common, landmarks, reconstruction, region, roundtrip, tables, tracking_bound
 from benchmarks.quality.common import Bench, Face, Pair
 from benchmarks.quality.cost import PassCounter
 from engine.drag import DragPoints
@@ -118,6 +118,15 @@ def test_round_trip(bench: Bench, pair: Pair, options: argparse.Namespace) -> No
     assert row["steps"] <= 2 * STEPS and len(row["reasons"]) == 2
     assert len(cells) == 3
     assert roundtrip.summarise([row])[0]["pairs"] == 1
+
+
+@needs_dlib
+def test_the_bound_of_tracking(bench: Bench, pair: Pair, options: argparse.Namespace) -> None:
+    (row,), cells = tracking_bound.judge_pair(bench, pair, options)
+    rounds = [row[f"round_{number}_px"] for number in range(2, tracking_bound.ROUNDS + 1)]
+    assert row["after_px"] < row["before_px"] and min(rounds) < row["after_px"]
+    assert len(cells) == 3
+    assert tracking_bound.summarise([row])[0]["pairs"] == 1
 
 
 @needs_dlib
