@@ -24,6 +24,7 @@ REFRESH_MS = 50  # what changes in between is shown together
 SETTLE_MS = (0, 200, 600)  # Krita builds the widgets of a new view some time after it says so
 MESSAGE_EM = 3  # of the message, which scrolls if it is longer and there is no room
 SCROLLED_EM = 5  # of what scrolls, at least: below it the docker would be overlooked in Krita's column
+WELCOME_MS = 1500  # a window that has just got its first document is still arranged
 FIRST_EM = 40  # height that is asked for once; Krita gives a new docker what the others leave
 WATCH_MS = 1000  # for what Krita has no signal for: the active layer and the selection
 
@@ -129,8 +130,6 @@ class DragDocker(DockWidget):
         self._watch.start()
         self._watch_tools()
         self._desk.wake()
-        if self._desk.is_first_sight():
-            QtCore.QTimer.singleShot(SETTLE_MS[-1], self._ask_for_room)
 
     def _watch_tools(self) -> None:
         """Let a tool that is chosen have the canvas: strokes of a brush must not become points.
@@ -151,9 +150,11 @@ class DragDocker(DockWidget):
 
     @guarded
     def _ask_for_room(self) -> None:
-        """Grow at the expense of the dockers above; whoever sizes it otherwise later is left in peace."""
+        """Grow once at the expense of the dockers above; whoever sizes it otherwise later is left in peace."""
         window = self.parent()
-        if isinstance(window, QtWidgets.QMainWindow) and not self.isFloating():
+        if not self.isVisible() or self.isFloating() or not isinstance(window, QtWidgets.QMainWindow):
+            return
+        if self._desk.is_first_sight():
             window.resizeDocks([self], [round(FIRST_EM * self.fontMetrics().height())], Qt.Orientation.Vertical)
 
     @guarded
@@ -175,6 +176,7 @@ class DragDocker(DockWidget):
             self._edit = edit
             if edit is not None:
                 edit.changed.connect(self._later)
+                QtCore.QTimer.singleShot(WELCOME_MS, self._ask_for_room)
         self._cover_canvas()
         self._later()
 

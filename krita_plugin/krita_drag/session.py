@@ -187,7 +187,7 @@ class EditSession:
         if self.shown.patch is None:
             self._fail(_nothing_changed())
             return
-        self.shown.frames = []
+        self.shown.frames, self.notes = [], ()
         self._moments = [number / (frames + 1) for number in range(1, frames + 1)]
         if self.shown.patch_is_full:
             self._fetch_the_rest()
