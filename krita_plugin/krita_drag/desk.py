@@ -175,6 +175,12 @@ class Desk(QtCore.QObject):
                 edit.close()
         self.changed.emit()
 
+    def warn_saved(self, file: str) -> None:
+        """A document was saved: tell what is not in its file."""
+        for edit in self._edits.values():
+            if edit.document.krita.fileName() == file:
+                edit.warn_saved()
+
     def close(self) -> None:
         """Krita is closing: end the edits and the engine."""
         for edit in self._edits.values():

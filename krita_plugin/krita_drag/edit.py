@@ -38,12 +38,17 @@ class _Result:
 
     def __init__(self, node: Any, patch: Patch | None = None) -> None:
         self.node, self.patch = node, patch
+        self.reopened_as: Patch | None = None  # the state that it led to
         self._shown = True
 
     @property
     def is_gone(self) -> bool:
         """Whether it is not in the document any more: Krita's undo took it out."""
         return self.node.parentNode() is None
+
+    def keeps(self, patch: Patch) -> bool:
+        """Whether a state can be had from the document again."""
+        return patch is self.patch or patch is self.reopened_as
 
     def show(self, on: bool) -> None:
         """Show or hide it, unless the artist has chosen since."""
@@ -144,12 +149,23 @@ class Edit(QtCore.QObject):
     def prepare(self) -> None:
         """Read the active layer and let the model find it; asks before that drops a drag that was not applied."""
         self._drag_after = False
-        applied = self._latest is not None and self._latest.patch is self.session.shown.patch
-        if self.session.shown.patch is not None and not applied and not self._was_warned:
+        if self._has_more_than_document and not self._was_warned:
             self._was_warned = True
             self.session.note("This gives up what was dragged and not applied. Press again if that is meant.")
             return
         self._guarded_command(self._prepare)
+
+    def warn_saved(self) -> None:
+        """The document was saved: say so if its file lacks what was dragged."""
+        sentence = "The file has the points, but not what was dragged since the last Apply: apply, then save again."
+        if self._has_more_than_document and sentence not in self.session.notes:
+            self.session.note(sentence)
+
+    @property
+    def _has_more_than_document(self) -> bool:
+        """Whether a state is shown that is in no layer."""
+        patch = self.session.shown.patch
+        return patch is not None and (self._latest is None or not self._latest.keeps(patch))
 
     def adopt(self, sid: str, model: str, source: Any, corners: Sequence[Sequence[float]]) -> None:
         """Go on with a session of the engine whose picture this document was made of.
@@ -383,6 +399,8 @@ class Edit(QtCore.QObject):
 
     def _is_ready(self) -> None:
         """Do what was to follow."""
+        if self._latest is not None and self._latest.patch is None and self._latest.reopened_as is None:
+            self._latest.reopened_as = self.session.shown.patch
         if self._drag_after:
             self._drag_after = False
             self._guarded_command(self._drag)
@@ -390,12 +408,12 @@ class Edit(QtCore.QObject):
     def _reopen(self) -> None:
         kept, result = self._results.reopen()
         self._drag_after = False
-        self._latest, self._older = None if result is None else _Result(result), []
         self.reader.stop()
         self._source, self._sums, self._placement = self.document.find(kept.source), (), None
         self.source_name = self._source.name() if self._source is not None else ""
         self.set_editing(True)
         self.session.restore(kept.file, kept.box, kept.model, self.editor.pairs)
+        self._latest, self._older = None if result is None else _Result(result), []
 
     # Results
 

@@ -42,6 +42,7 @@ class DragExtension(Extension):
             self._notifier = self._krita.notifier()
             self._notifier.setActive(True)
             self._notifier.imageClosed.connect(self._image_closed)
+            self._notifier.imageSaved.connect(guarded(self._desk.warn_saved))
             self._notifier.applicationClosing.connect(guarded(self._desk.close))
 
     @guarded

@@ -268,6 +268,9 @@ class Document:
         self.active = node
         return node
 
+    def fileName(self) -> str:
+        return "photo.kra"
+
     def width(self) -> int:
         return self._size[0]
 
@@ -410,6 +413,7 @@ class Window:
 
 class Notifier(QtCore.QObject):
     imageClosed = QtCore.pyqtSignal(str)
+    imageSaved = QtCore.pyqtSignal(str)
     applicationClosing = QtCore.pyqtSignal()
 
     def setActive(self, on: bool) -> None:

@@ -161,6 +161,23 @@ def test_of_results_only_the_latest_is_to_be_seen(dragged: Edit, document: Any, 
     assert results() == [True] and dragged.is_out_of_sight
 
 
+def test_a_file_without_the_drag_is_told(dragged: Edit, desk: Desk, document: Any, settle: Any) -> None:
+    desk.warn_saved("another.kra")
+    assert not dragged.session.notes
+    for _ in range(2):
+        desk.warn_saved(document.fileName())
+    assert len(dragged.session.notes) == 1 and "apply, then save again" in dragged.session.notes[0]
+    dragged.apply()
+    settle(lambda: len(names(document)) == 3)
+    desk.warn_saved(document.fileName())
+    assert not dragged.session.notes
+    document.active = document.root.childNodes()[1]
+    dragged.reopen()
+    settle(lambda: dragged.session.stage is Stage.READY)
+    desk.warn_saved(document.fileName())
+    assert not dragged.session.notes, "it is kept"
+
+
 def test_who_leaves_the_canvas_paints_below_no_picture(dragged: Edit, desk: Desk) -> None:
     dragged.leave()
     assert dragged.is_out_of_sight and not dragged.markers.find().visible()
