@@ -12,12 +12,16 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from krita_drag.client import StateChanged
+from krita_drag.wire.errors import ConnectionLost
+from krita_drag.wire.messages import Drag, Open, Progress, new_id
 from PIL import Image
 
-from benchmarks.service.running_engine import Engine, wait_for
+from benchmarks.service.running_engine import Engine, running, wait_for
 from benchmarks.service.tiny_home import NAME, RESOLUTION
-from engine import cli
+from engine import cli, remote
 from engine.commands import drag, drag_remote
+from engine.remote import RemoteEngine, finder
 
 
 def command(home: Path, *words: str) -> subprocess.Popen[str]:
@@ -156,6 +160,30 @@ def test_mistakes_are_sentences(words: list[str], sentence: str, shared: Engine,
     base = ["--seed", "3", "--point", "5,5:9,9", "-o", str(tmp_path / "out.png"), "--server", "local"]
     assert sentence in finish(command(shared.home, *base, *words), 1)
     assert not (tmp_path / "out.png").exists()
+
+
+@pytest.mark.parametrize(("gone_s", "end"), [(0.3, ConnectionLost), (3600.0, KeyboardInterrupt)])
+def test_an_engine_that_is_gone_is_not_waited_for(
+    gone_s: float, end: type[BaseException], home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KRITA_DRAG_HOME", str(home))
+    monkeypatch.setattr(remote, "_GONE_S", gone_s)
+    heard: list[object] = []
+
+    def on_event(event: object) -> None:
+        heard.append(event)
+        if isinstance(event, Progress) and event.phase == "dragging":
+            engine.kill()
+
+    def wanted() -> bool:  # Ctrl-C, once the user has been told that the engine is gone
+        return gone_s < 1 or not any(isinstance(event, StateChanged) and event.reason for event in heard)
+
+    with running(home) as engine, RemoteEngine(finder("local")) as reached:
+        sid = new_id()
+        reached.ask(Open(new_id(), sid, NAME, seed=1))
+        drag = Drag(new_id(), sid, ((5.0, 5.0, 60.0, 60.0),), solver="draggan", max_steps=100_000)
+        with pytest.raises(end):
+            reached.ask(drag, on_event, wanted)
 
 
 def test_without_an_engine(tmp_path: Path) -> None:
