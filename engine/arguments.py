@@ -51,8 +51,10 @@ def _add_drag(commands: argparse._SubParsersAction[argparse.ArgumentParser], com
         "drag",
         parents=[common],
         help="drag points of a photo or of a generated picture",
-        description="Drag points of a photo, or of the picture that a seed generates, and write the result. "
-        "Ctrl-C ends the search for a photo, and once more the drag, after the current step and keeps the best so far.",
+        description="Drag points of a photo, or of the picture that a seed generates, and write the result.\n"
+        "Ctrl-C ends the search for a photo after the current step, and the drag starts from what was found;\n"
+        "during the drag it ends that, and the best so far is written. A second Ctrl-C, before the first has had\n"
+        "its effect, ends at once and writes nothing.",
         epilog=_EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -110,7 +112,8 @@ def _add_invert(commands: argparse._SubParsersAction[argparse.ArgumentParser], c
         parents=[common],
         help="show how well a model can draw a photo",
         description="Find the latent whose picture looks most like the photo, and write that picture. "
-        "Ctrl-C ends the search and keeps the best result so far.",
+        "Ctrl-C ends the search after the current step and keeps the best result so far; a second one ends at once and "
+        "writes nothing.",
     )
     parser.add_argument("photo", type=Path, metavar="PHOTO", help="picture to look for")
     _add_model_options(parser)

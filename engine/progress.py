@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -10,6 +12,9 @@ from types import FrameType
 from typing import Any
 
 from tqdm import tqdm
+
+_STANDARD_ERROR = 2
+_STOPPING = "Stopping once the step under way is done. Ctrl-C again ends at once, and nothing more is written."
 
 
 class Progress:
@@ -66,8 +71,11 @@ class StopRequest:
 
 
 @contextmanager
-def stop_on_interrupt() -> Iterator[StopRequest]:
+def stop_on_interrupt(progress: Progress | None = None) -> Iterator[StopRequest]:
     """Let the first Ctrl-C ask for a stop after the current step; the second one interrupts as usual.
+
+    Args:
+        progress: where the first one is answered, as a step may take long; None for no answer.
 
     Yields:
         The request, to be looked at between steps.
@@ -75,9 +83,11 @@ def stop_on_interrupt() -> Iterator[StopRequest]:
     request = StopRequest()
 
     def on_signal(number: int, frame: FrameType | None) -> None:
-        # nothing is printed here: the signal may arrive in the middle of another print
         request.wanted = True
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        if progress is not None and not progress.quiet:
+            with contextlib.suppress(OSError):  # not by print, in the middle of which the signal may arrive
+                os.write(_STANDARD_ERROR, f"\n{_STOPPING}\n".encode())
 
     before = signal.signal(signal.SIGINT, on_signal)
     try:

@@ -116,7 +116,7 @@ def _open_session(
         return Session.from_seed(model, options.seed, options.psi, options.class_index)
     preset, steps = options.preset, options.inversion_steps
     total = find_preset(preset, steps).steps
-    with stop_on_interrupt() as stop, inversion_progress(progress, total, stop) as on_step:
+    with stop_on_interrupt(progress) as stop, inversion_progress(progress, total, stop) as on_step:
         pairs = options.points if options.steps > 0 else ()
         opening = Session.opening(
             model,

@@ -74,7 +74,7 @@ def run(options: argparse.Namespace) -> int:
     """Drag and write the outputs; returns 0, or 130 when Ctrl-C cut the drag short (the outputs are written)."""
     bars, course = Bars(options.quiet), Course()
     picture = _check(options)
-    with stop_on_interrupt() as stop, RemoteEngine(finder(options.server)) as engine:
+    with stop_on_interrupt(bars) as stop, RemoteEngine(finder(options.server)) as engine:
         conversation = _Conversation(engine, bars, course, lambda: not stop.wanted)
         sid = new_id()
         try:
@@ -149,7 +149,7 @@ class _Conversation:
 
     def find(self, search: Invert) -> Done | Cancelled:
         """Look for a photo; the first Ctrl-C ends that with what was found."""
-        with stop_on_interrupt() as stop:
+        with stop_on_interrupt(self._bars) as stop:
             title, wanted = "looking for the photo in the model", lambda: not stop.wanted
             end: Done | Cancelled = self.ask(search, title, wanted=wanted)
         if isinstance(end, Cancelled):

@@ -22,7 +22,7 @@ def drag_with_progress(
     onward: bool = False,
 ) -> bool:
     """Drag what `options.pulls` says until the solver is done or the user is; returns whether it was the user."""
-    with stop_on_interrupt() as stop, progress.steps("drag", options.steps) as bar:
+    with stop_on_interrupt(progress) as stop, progress.steps("drag", options.steps) as bar:
         events = session.drag(
             [pull.pair for pull in options.pulls],
             solver=solver,

@@ -33,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
     say_notes([*picture.notes, *crop_notes], progress)  # before the wait: "no face found" may be reason to stop it
     preset, steps = options.preset, options.inversion_steps
     total = find_preset(preset, steps).steps
-    with stop_on_interrupt() as stop, inversion_progress(progress, total, stop) as on_step:
+    with stop_on_interrupt(progress) as stop, inversion_progress(progress, total, stop) as on_step:
         inversion = invert(picture, model, crop, preset=preset, steps=steps, on_step=on_step)
     notes = [*picture.notes, *crop_notes, *inversion.notes]
     try:
