@@ -24,6 +24,8 @@ from engine.progress import Progress
 from engine.report import Report, draw_report
 from engine.session import Session
 
+UNIT = "pixels of the picture"  # of all points and distances in JSON
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -64,8 +66,12 @@ class Outcome:
         return self.options.points if self.history else []
 
     def curve(self) -> tuple[list[int], list[float]]:
-        """Steps from 0 on, and the mean distance left after each, model pixels; empty for `--steps 0`."""
-        return [step.step for step in self.history], [float(step.mean_distance) for step in self.history]
+        """Steps from 0 on, and the mean distance left after each, document pixels; empty for `--steps 0`."""
+        return [step.step for step in self.history], [self.in_picture(step.mean_distance) for step in self.history]
+
+    def in_picture(self, length: float) -> float:
+        """The length of what is so long in the model's picture, document pixels."""
+        return float(length) * self.session.crop.scale
 
     def summary(self) -> str:
         """Return one or two lines for the user."""
@@ -96,7 +102,7 @@ def write_extras(outcome: Outcome, progress: Progress) -> None:
 
 
 def as_dict(outcome: Outcome) -> dict[str, Any]:
-    """Describe the drag for programs; points in pixels of the picture, distances in pixels of the model's picture."""
+    """Describe the drag for programs; points and distances in pixels of the picture."""
     options, session = outcome.options, outcome.session
     steps, distances = outcome.curve()
     tracked = session.handles_document()
@@ -105,6 +111,7 @@ def as_dict(outcome: Outcome) -> dict[str, Any]:
         "model": {"name": session.model.info.name, "resolution": session.model.info.resolution},
         "source": {"photo": options.photo.name} if options.photo else generated_from(options),
         "solver": options.solver,
+        "unit": UNIT,
         "points": [
             {"handle": handle.tolist(), "target": target.tolist(), "tracked": now.tolist()}
             for handle, target, now in points
@@ -117,8 +124,8 @@ def as_dict(outcome: Outcome) -> dict[str, Any]:
             {
                 "step": step.step,
                 "loss": float(step.loss),
-                "mean_distance": float(step.mean_distance),
-                "distances": np.asarray(step.distances, dtype=float).tolist(),
+                "mean_distance": outcome.in_picture(step.mean_distance),
+                "distances": [outcome.in_picture(distance) for distance in step.distances],
                 "handles": session.crop.to_document(step.handles).tolist(),
             }
             for step in outcome.history

@@ -30,7 +30,7 @@ from krita_drag.wire.messages import (
 from engine import __version__
 from engine.arguments import STOPPED
 from engine.commands.common import save_text, say_notes
-from engine.commands.drag_outputs import generated_from
+from engine.commands.drag_outputs import UNIT, generated_from
 from engine.drag import DEFAULT_SOLVER, require_solver
 from engine.images import Picture, atomic_output, load_mask, load_picture, save_picture
 from engine.outputs import PICTURES, check_distinct, check_file, to_json
@@ -273,6 +273,7 @@ def _as_dict(options: argparse.Namespace, course: Course, end: Done | Cancelled 
         "model": {"name": options.model},
         "source": {"photo": options.photo.name} if options.photo else generated_from(options),
         "solver": options.solver,
+        "unit": UNIT,
         "points": [
             {"handle": list(handle), "target": list(target), "tracked": list(now)}
             for (handle, target), now in zip(pairs, tracked, strict=False)

@@ -33,7 +33,7 @@ def drag_with_progress(
             onward=onward,
         )
         for step in events:
-            bar.set_postfix_str(f"{step.mean_distance:.1f} px left", refresh=False)
+            bar.set_postfix_str(f"{step.mean_distance * session.crop.scale:.1f} px left", refresh=False)
             bar.update(step.step - bar.n)
             if stop.wanted:
                 break

@@ -191,6 +191,11 @@ def test_a_photo_keeps_its_size_and_everything_outside_the_face(store: ModelStor
     assert found["source"] == {"photo": "photo.png"}
     assert found["points"][0]["handle"] == [205, 145]
     assert found["history"][0]["handles"] == [pytest.approx([205, 145])]
+    assert found["unit"] == "pixels of the picture"
+    pulled = pytest.approx(np.hypot(10, 10))
+    assert found["start_mean_distance"] == found["history"][0]["mean_distance"] == pulled
+    assert found["history"][0]["distances"] == [pulled]
+    assert "mean distance 14.1 -> " in done.stdout
     assert (tmp_path / "report.png").exists()
 
 
