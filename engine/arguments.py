@@ -93,7 +93,10 @@ def _add_drag_outputs(parser: argparse.ArgumentParser) -> None:
     outputs.add_argument("-o", "--output", type=Path, required=True, metavar="OUT.png", help="the dragged picture")
     outputs.add_argument("--report", type=Path, metavar="REPORT.png", help="before, after, points and progress")
     outputs.add_argument(
-        "--frames", type=Path, metavar="DIR", help="folder for pictures of the way, cut to what the model sees"
+        "--frames",
+        type=Path,
+        metavar="DIR",
+        help="folder for pictures of the way, cut to what the model sees; replaces those of an earlier drag",
     )
     outputs.add_argument("--gif", type=Path, metavar="FILE", help="the way there as an animation, with the points")
     outputs.add_argument(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import platform
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,7 @@ from engine.progress import Progress
 from engine.report import Report, draw_report
 from engine.session import Session
 
+_FRAME = re.compile(r"step_\d{4,}\.png")
 UNIT = "pixels of the picture"  # of all points and distances in JSON
 
 
@@ -65,9 +67,18 @@ class Outcome:
     def _pairs(self) -> list[tuple[tuple[float, float], tuple[float, float]]]:
         return self.options.points if self.history else []
 
+    def way(self) -> list[DragStep]:
+        """The steps up to the one whose picture is written."""
+        best = self.session.best()
+        return self.history[: 1 + next((i for i, step in enumerate(self.history) if step is best), -1)]
+
     def curve(self) -> tuple[list[int], list[float]]:
         """Steps from 0 on, and the mean distance left after each, document pixels; empty for `--steps 0`."""
         return [step.step for step in self.history], [self.in_picture(step.mean_distance) for step in self.history]
+
+    def left(self) -> float:
+        """The mean distance left in the picture that is written, document pixels; after a drag."""
+        return self.in_picture(self.way()[-1].mean_distance)
 
     def in_picture(self, length: float) -> float:
         """The length of what is so long in the model's picture, document pixels."""
@@ -81,7 +92,7 @@ class Outcome:
             return f"{written} (no steps)"
         stopped = ", stopped" if self.stopped else ""
         return (
-            f"mean distance {distances[0]:.1f} -> {min(distances):.1f} px in {steps[-1]} steps"
+            f"mean distance {distances[0]:.1f} -> {self.left():.1f} px in {steps[-1]} steps"
             f" ({self.seconds['drag']:.1f} s{stopped})\n{written}"
         )
 
@@ -117,8 +128,9 @@ def as_dict(outcome: Outcome) -> dict[str, Any]:
             for handle, target, now in points
         ],
         "start_mean_distance": distances[0] if steps else None,
-        "end_mean_distance": min(distances) if steps else None,
+        "end_mean_distance": outcome.left() if steps else None,
         "steps": steps[-1] if steps else 0,
+        "shown_step": outcome.way()[-1].step if steps else 0,
         "reason": _reason(outcome),
         "history": [
             {
@@ -168,7 +180,7 @@ def _report(outcome: Outcome) -> Report:
     if steps:
         title = (
             f"{info.name}, solver {options.solver}: mean distance {distances[0]:.1f} px, "
-            f"after {steps[-1]} steps {min(distances):.1f} px"
+            f"after {steps[-1]} steps {outcome.left():.1f} px"
         )
     return Report(
         outcome.before.rgb[top:bottom, left:right],
@@ -182,11 +194,11 @@ def _report(outcome: Outcome) -> Report:
 
 
 def _write_frames(outcome: Outcome, progress: Progress) -> None:
-    """Show the chosen steps as they would lie in the picture, cut to what the model sees; write files and animation."""
+    """Show the way to the picture that was written, cut to what the model sees; write files and animation."""
     options, session = outcome.options, outcome.session
     left, top, right, bottom = session.crop.bounds(*outcome.before.size_wh)
     offset = np.array([left, top])
-    events: list[DragStep | None] = [*outcome.history] or [None]
+    events: list[DragStep | None] = [*outcome.way()] or [None]
     frames: list[Image.Image] = []
     _make_folder(options)
     chosen = chosen_steps(len(events), options.frame_every)
@@ -207,9 +219,15 @@ def _write_frames(outcome: Outcome, progress: Progress) -> None:
 
 
 def _make_folder(options: Any) -> None:
+    """Make the folder of the frames, or take those of an earlier drag out of it; other files stay."""
     if not options.frames:
         return
     try:
         options.frames.mkdir(exist_ok=True)
+        for path in options.frames.iterdir():
+            if _FRAME.fullmatch(path.name):
+                path.unlink()
     except OSError as error:
-        raise BadOutput(f"The folder {options.frames} cannot be made ({error.strerror}).", "Choose another.") from error
+        raise BadOutput(
+            f"The folder {options.frames} cannot be made ready ({error.strerror}).", "Choose another."
+        ) from error
