@@ -23,11 +23,18 @@ class Progress:
     def __init__(self, quiet: bool = False) -> None:
         self.quiet = quiet
         self._disable = True if quiet else None  # None: tqdm shows itself on terminals only
+        self._noted: set[str] = set()
 
     def say(self, text: str) -> None:
         """Print one line to standard error unless quiet."""
         if not self.quiet:
             print(text, file=sys.stderr, flush=True)
+
+    def note(self, text: str) -> None:
+        """Say a remark on the result, unless that has been done."""
+        if text not in self._noted:
+            self._noted.add(text)
+            self.say(f"note: {text}")
 
     @contextmanager
     def steps(self, title: str, total: int) -> Iterator[tqdm[Any]]:

@@ -132,6 +132,6 @@ def inversion_progress(
 
 
 def say_notes(notes: Iterable[str], progress: Progress) -> None:
-    """Tell what the user may want to know about the result."""
+    """Tell what the user may want to know about the result; each of it once."""
     for note in notes:
-        progress.say(f"note: {note}")
+        progress.note(note)

@@ -12,16 +12,17 @@ from numpy.typing import NDArray
 
 from engine.arguments import STOPPED
 from engine.commands import drag_remote
-from engine.commands.common import by_hand, describe, inversion_progress, open_model, say_notes
+from engine.commands.common import describe, open_model, say_notes
 from engine.commands.drag_outputs import Outcome, write_extras
 from engine.commands.dragging import drag_with_progress
+from engine.commands.searching import Found, search
 from engine.drag import DEFAULT_SOLVER, require_solver
 from engine.images import Picture, load_mask, load_picture, save_picture
-from engine.inversion import drive, find_preset
+from engine.model_points import outside_mask
 from engine.models import Model, ModelInfo, ModelStore
 from engine.outputs import PICTURES, check_distinct, check_file, check_folder
 from engine.points import check_pairs
-from engine.progress import Progress, stop_on_interrupt
+from engine.progress import Progress
 from engine.session import Session
 from engine.session_file import SUFFIX, save_session
 
@@ -53,7 +54,12 @@ def run(options: argparse.Namespace) -> int:
         store, inputs.info, options.device, progress, find_face=bool(inputs.picture and not options.crop)
     )
     began = time.perf_counter()
-    session = _open_session(options, inputs, model, store, progress)
+    doubts = outside_mask(options.points, inputs.mask) if inputs.mask is not None and options.steps > 0 else []
+    say_notes(doubts, progress)
+    if inputs.picture is None:
+        session = Session.from_seed(model, options.seed, options.psi, options.class_index)
+    else:
+        session = _find(options, inputs, model, store, progress).session
     opened = time.perf_counter()
     before = session.picture
     began_drag = time.perf_counter()
@@ -65,9 +71,9 @@ def run(options: argparse.Namespace) -> int:
     finally:  # what is asked for most is written whatever becomes of the rest
         after = session.result() if session.edits.events else before
         save_picture(options.output, after)
-    outcome = Outcome(session, options, before, after, stopped, seconds)
+    outcome = Outcome(session, options, before, after, stopped, seconds, [*doubts, *session.notes])
     write_extras(outcome, progress)
-    say_notes(session.notes, progress)
+    say_notes(outcome.notes, progress)
     print(outcome.summary())
     return STOPPED if stopped else 0
 
@@ -109,26 +115,11 @@ def _check_outputs(options: argparse.Namespace) -> None:
     check_distinct([*inputs, *(path for path, _ in outputs)])
 
 
-def _open_session(
-    options: argparse.Namespace, inputs: Inputs, model: Model, store: ModelStore, progress: Progress
-) -> Session:
-    if inputs.picture is None:
-        return Session.from_seed(model, options.seed, options.psi, options.class_index)
-    preset, steps = options.preset, options.inversion_steps
-    total = find_preset(preset, steps).steps
-    with stop_on_interrupt(progress) as stop, inversion_progress(progress, total, stop) as on_step:
-        pairs = options.points if options.steps > 0 else ()
-        opening = Session.opening(
-            model,
-            inputs.picture,
-            store,
-            pairs=pairs,
-            preset=preset,
-            steps=steps,
-            selection=inputs.mask if model.info.aligned else None,  # else it only says what may move
-            crop=by_hand(options, model),
-        )
-        session = drive(opening, on_step)
-    if stop.wanted:
+def _find(options: argparse.Namespace, inputs: Inputs, model: Model, store: ModelStore, progress: Progress) -> Found:
+    """Look for the photo; the first Ctrl-C ends that with what was found."""
+    assert inputs.picture is not None
+    pairs = options.points if options.steps > 0 else ()
+    found = search(options, inputs.picture, model, store, progress, pairs=pairs, mask=inputs.mask)
+    if found.stopped:
         progress.say("The search ends here; the drag starts from what was found. Ctrl-C again ends the drag.")
-    return session
+    return found

@@ -39,6 +39,7 @@ class Outcome:
         before, after: whole pictures.
         stopped: whether Ctrl-C ended it.
         seconds: time of opening (with inversion) and of dragging.
+        notes: sentences for the user.
     """
 
     session: Session
@@ -47,6 +48,7 @@ class Outcome:
     after: Picture
     stopped: bool
     seconds: dict[str, float]
+    notes: list[str]
 
     @property
     def history(self) -> list[DragStep]:
@@ -143,7 +145,7 @@ def as_dict(outcome: Outcome) -> dict[str, Any]:
             for step in outcome.history
         ],
         "seconds": outcome.seconds,
-        "notes": list(session.notes),
+        "notes": outcome.notes,
         "versions": {"krita-drag": __version__, "torch": torch.__version__, "python": platform.python_version()},
         "device": str(session.w_plus.device),
     }

@@ -33,6 +33,7 @@ from engine.commands.common import save_text, say_notes
 from engine.commands.drag_outputs import UNIT, generated_from
 from engine.drag import DEFAULT_SOLVER, require_solver
 from engine.images import Picture, atomic_output, load_mask, load_picture, save_picture
+from engine.model_points import outside_mask
 from engine.outputs import PICTURES, check_distinct, check_file, to_json
 from engine.points import check_pairs
 from engine.progress import Progress as Bars
@@ -74,11 +75,14 @@ def run(options: argparse.Namespace) -> int:
     """Drag and write the outputs; returns 0, or 130 when Ctrl-C cut the drag short (the outputs are written)."""
     bars, course = Bars(options.quiet), Course()
     picture = _check(options)
+    if picture is not None:
+        say_notes(_doubts(options, picture), bars)
     with stop_on_interrupt(bars) as stop, RemoteEngine(finder(options.server)) as engine:
         conversation = _Conversation(engine, bars, course, lambda: not stop.wanted)
         sid = new_id()
         try:
             before, notes = _open(conversation, options, picture, sid)
+            notes = [*_doubts(options, before), *notes]
             end = _drag(conversation, options, before, sid) if options.steps > 0 else None
             try:
                 save_picture(options.output, before if end is None else lay_over(before, end))
@@ -87,9 +91,10 @@ def run(options: argparse.Namespace) -> int:
                     write_session(options.session, engine.ask(Save(new_id(), sid)))
         finally:
             engine.say(Close(new_id(), sid))
+    notes = list(dict.fromkeys([*notes, *(end.notes if end else ())]))
     if options.json:
-        save_text(options.json, to_json(_as_dict(options, course, end)))
-    say_notes([*notes, *(end.notes if end else ())], bars)
+        save_text(options.json, to_json(_as_dict(options, course, end, notes)))
+    say_notes(notes, bars)
     print(_summary(options, course, end))
     return STOPPED if stop.wanted else 0
 
@@ -252,6 +257,13 @@ def _mask(options: argparse.Namespace, picture: Picture) -> Frame | None:
     return Frame("u1", mask.shape, mask.data.cast("B"))
 
 
+def _doubts(options: argparse.Namespace, picture: Picture) -> list[str]:
+    """Sentences about points that cannot go anywhere."""
+    if not options.mask or options.steps == 0:
+        return []
+    return outside_mask(options.points, load_mask(options.mask, picture.size_wh))
+
+
 def write_session(path: Path, saved: Done) -> None:
     """Write the session that the engine has handed out, all or nothing.
 
@@ -265,7 +277,9 @@ def write_session(path: Path, saved: Done) -> None:
         temporary.write_bytes(saved.session.data)
 
 
-def _as_dict(options: argparse.Namespace, course: Course, end: Done | Cancelled | None) -> dict[str, Any]:
+def _as_dict(
+    options: argparse.Namespace, course: Course, end: Done | Cancelled | None, notes: list[str]
+) -> dict[str, Any]:
     """Describe the drag for programs; points and distances in pixels of the picture."""
     tracked = end.handles if end is not None else ()
     pairs = options.points if end is not None else []
@@ -283,7 +297,7 @@ def _as_dict(options: argparse.Namespace, course: Course, end: Done | Cancelled 
         "reason": "no steps" if end is None else end.reason if isinstance(end, Done) else "stopped",
         "history": course.history,
         "seconds": course.seconds,
-        "notes": list(end.notes) if end is not None else [],
+        "notes": notes,
         "versions": {"krita-drag": __version__},
         "server": options.server,
     }

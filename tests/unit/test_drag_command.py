@@ -12,16 +12,23 @@ import pytest
 from PIL import Image
 
 from benchmarks.service import tiny_home
+from engine.align import centre_crop
 from engine.cli import main
+from engine.commands import searching
 
 Said = pytest.CaptureFixture[str]
 
 
-@pytest.fixture
-def drag(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
-    """Run a drag with a model that has learnt nothing; returns its JSON."""
+@pytest.fixture(autouse=True)
+def in_folder(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work in an empty folder, with the tiny model."""
     tiny_home.install(home)
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def drag() -> Callable[..., dict[str, Any]]:
+    """Run a drag with a model that has learnt nothing; returns its JSON."""
 
     def run(*words: str) -> dict[str, Any]:
         base = ("--model", tiny_home.NAME, "-o", "out.png", "--json", "way.json")
@@ -29,6 +36,30 @@ def drag(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callabl
         return json.loads(Path("way.json").read_text(encoding="utf-8"))
 
     return run
+
+
+@pytest.fixture
+def no_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes before the long search for a photo, and that only."""
+
+    def begin(*arguments: object, **more: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(searching, "invert", begin)
+
+
+def photo() -> tuple[str, ...]:
+    """Write a photo of 96 x 80 px, and return the words of a drag in its left half."""
+    Image.linear_gradient("L").resize((96, 80)).convert("RGB").save("photo.png")
+    return ("drag", "photo.png", "--model", tiny_home.NAME, "--crop", "0,0,40,0,40,40,0,40", "-o", "out.png")
+
+
+def mask(left: int, right: int) -> tuple[str, ...]:
+    """Paint what may move, these columns, and return the words that name it."""
+    painted = np.zeros((80, 96), np.uint8)
+    painted[:, left:right] = 255
+    Image.fromarray(painted).save("mask.png")
+    return ("--mask", "mask.png")
 
 
 def pixels(path: str | Path) -> np.ndarray:
@@ -48,3 +79,38 @@ def test_frames_are_those_of_this_drag_and_end_with_the_picture(drag: Callable[.
     assert sorted(path.name for path in frames.iterdir()) == sorted([*ours, "step_note.png", "other.png"])
     assert np.array_equal(pixels(frames / ours[-1]), pixels("out.png"))
     assert found["end_mean_distance"] == found["history"][found["shown_step"]]["mean_distance"]
+
+
+def test_a_mask_beside_what_the_model_sees_is_refused_before_the_search(no_search: None, capsys: Said) -> None:
+    assert main([*photo(), *mask(50, 96), "--point", "10,10:20,20"]) == 1
+    assert "The mask leaves nothing to move" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("points", "named"),
+    [(["10,10:30,20"], "Point 1 lies outside"), (["10,10:30,20", "35,9:9,9", "9,9:30,30"], "Points 1, 3 lie outside")],
+)
+def test_handles_outside_the_mask_are_named_before_the_search(
+    points: list[str], named: str, no_search: None, capsys: Said
+) -> None:
+    assert main([*photo(), *mask(20, 96), *(f"--point={point}" for point in points), "--anchor=5,5"]) == 130
+    assert f"note: {named} the mask" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["drag", "invert"])
+def test_what_was_found_of_a_face_is_said_before_the_search(
+    command: str, no_search: None, capsys: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    square = centre_crop(96, 80, tiny_home.RESOLUTION)
+    monkeypatch.setattr(searching, "find_crop", lambda *arguments, **more: (square, ("No face was found.",)))
+    photo()
+    words = ("photo.png", "--model", tiny_home.NAME, "-o", "out.png")
+    assert main([command, *words, *(("--point", "40,40:50,50") if command == "drag" else ())]) == 130
+    assert "note: No face was found." in capsys.readouterr().err
+
+
+def test_notes_are_in_the_json_and_said_once(drag: Callable[..., dict[str, Any]], capsys: Said) -> None:
+    found = drag(*photo()[1:2], *photo()[4:6], *mask(20, 96), "--point=9,9:30,30", "--inversion-steps=1", "--steps=1")
+    said = capsys.readouterr().err
+    assert found["notes"]
+    assert [said.count(note) for note in found["notes"]] == [1] * len(found["notes"])
