@@ -14,6 +14,7 @@ DEFAULT_DRAG_STEPS = 300
 DEVICES = ("auto", "cpu", "cuda", "mps")  # those of engine.device, which is slow to load
 PRESETS = ("fast", "balanced", "best")  # those of engine.inversion, which is slow to load
 DEFAULT_PRESET = "balanced"
+DEFAULT_PSI = 0.7
 
 FAILED = 1
 STOPPED = 130  # as shells report a command that Ctrl-C ended
@@ -71,7 +72,7 @@ def _add_drag(commands: argparse._SubParsersAction[argparse.ArgumentParser], com
         metavar="N",
         help="at most this many steps; 0 writes the undragged picture and needs no points (default: %(default)s)",
     )
-    parser.add_argument("--psi", type=_psi, default=0.7, help="truncation of a seed, 0 to 1 (default: %(default)s)")
+    parser.add_argument("--psi", type=_psi, help=f"truncation of a seed, 0 to 1 (default: {DEFAULT_PSI})")
     parser.add_argument(
         "--class",
         dest="class_index",
@@ -286,8 +287,7 @@ def _add_inversion_options(parser: argparse.ArgumentParser, steps_flag: str) -> 
     parser.add_argument(
         "--preset",
         choices=PRESETS,
-        default=DEFAULT_PRESET,
-        help="how much work to put into finding the photo in the model (default: %(default)s)",
+        help=f"how much work to put into finding the photo in the model (default: {DEFAULT_PRESET})",
     )
     parser.add_argument(
         "--crop",

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from engine.arguments import STOPPED
 from engine.commands import drag_remote
-from engine.commands.common import describe, open_model, say_notes
+from engine.commands.common import check_source, describe, open_model, say_notes
 from engine.commands.drag_outputs import Outcome, write_extras
 from engine.commands.dragging import drag_with_progress
 from engine.commands.searching import Found, search
@@ -86,8 +86,9 @@ def _check(options: argparse.Namespace, store: ModelStore) -> Inputs:
     """
     options.solver = options.solver or DEFAULT_SOLVER
     require_solver(options.solver)
-    if options.photo and options.class_index is not None:
-        raise BadOption("--class goes with --seed: a photo is what it is.", "Leave --class out.")
+    check_source(options)
+    if options.frame_every and not (options.frames or options.gif):
+        raise BadOption("--frame-every goes with --frames or --gif.", "Add one of them, or leave --frame-every out.")
     _check_outputs(options)
     info = describe(store, options.model)
     picture = load_picture(options.photo) if options.photo else None

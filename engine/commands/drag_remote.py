@@ -29,7 +29,7 @@ from krita_drag.wire.messages import (
 
 from engine import __version__
 from engine.arguments import STOPPED
-from engine.commands.common import save_text, say_notes
+from engine.commands.common import check_source, save_text, say_notes
 from engine.commands.drag_outputs import UNIT, generated_from
 from engine.drag import DEFAULT_SOLVER, require_solver
 from engine.images import Picture, atomic_output, load_mask, load_picture, save_picture
@@ -42,7 +42,7 @@ from engine.remote import RemoteEngine, finder
 from engine.service.pixels import to_picture, whole_picture
 from engine.session_file import SUFFIX
 
-_ONLY_HERE = ("report", "frames", "gif")  # need the session in this process
+_ONLY_HERE = ("report", "frames", "gif", "frame_every")  # need the session in this process
 _PHASES = {"loading": "loading the model", "aligning": "looking for the face"}
 
 
@@ -178,14 +178,13 @@ def _check(options: argparse.Namespace) -> Picture | None:
     """
     for name in _ONLY_HERE:
         if getattr(options, name) is not None:
-            raise BadOption(f"--{name} does not go with --server.", "Leave one of them out.")
+            raise BadOption(f"--{name.replace('_', '-')} does not go with --server.", "Leave one of them out.")
     if options.device != "auto":
         raise BadOption("--device does not go with --server: the engine has its own.", "Leave one of them out.")
     options.solver = options.solver or DEFAULT_SOLVER
     require_solver(options.solver)
     check_file(options.output, PICTURES)
-    if options.photo and options.class_index is not None:
-        raise BadOption("--class goes with --seed: a photo is what it is.", "Leave --class out.")
+    check_source(options)
     for path, suffix in ((options.json, ".json"), (options.session, SUFFIX)):
         if path:
             check_file(path, (suffix,))

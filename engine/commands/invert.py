@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from engine import __version__
-from engine.arguments import STOPPED
+from engine.arguments import DEFAULT_PRESET, STOPPED
 from engine.commands.common import describe, open_model, save_text, say_notes
 from engine.commands.searching import Found, search
 from engine.images import Picture, load_picture, save_picture, to_uint8
@@ -27,6 +27,7 @@ def run(options: argparse.Namespace) -> int:
     info = describe(store, options.model)
     picture = load_picture(options.photo)
     model = open_model(store, info, options.device, progress, find_face=not options.crop)
+    options.preset = options.preset or DEFAULT_PRESET
     found = search(options, picture, model, store, progress)
     inversion, session = found.inversion, found.session
     try:
