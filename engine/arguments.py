@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 from pathlib import Path
+from typing import Any
 
 from engine import __version__
 from engine.points import Pull, parse_anchor, parse_pull
@@ -24,9 +26,17 @@ exit codes: 0 done; 1 it could not be done, the reason is on standard error; 2 t
 130 stopped with Ctrl-C (stopped while dragging, or during `invert`, the best result so far is written)."""
 
 
+class _Parser(argparse.ArgumentParser):
+    """One that takes words such as -10,-5 for values, as Python 3.14 does: all before take only plain numbers so."""
+
+    def __init__(self, *words: Any, **named: Any) -> None:
+        super().__init__(*words, **named)
+        self._negative_number_matcher = re.compile(r"-\.?\d")
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of `krita-drag`; the result carries `command` and, for models, `action`."""
-    parser = argparse.ArgumentParser(
+    parser: argparse.ArgumentParser = _Parser(
         prog="krita-drag",
         description="Drag points of a picture, and the picture follows (DragGAN), on this machine.",
         epilog=_EXIT_CODES,

@@ -152,6 +152,12 @@ def test_options_that_would_do_nothing(refused: Callable[..., str], words: list[
     assert expected in refused("drag", *words, "-o", "out.png", "--point", "1,1:9,9")
 
 
+def test_values_may_begin_with_a_minus() -> None:
+    options = build_parser().parse_args(["drag", "p.png", "-o", "o.png", "--crop", "-10,-.5,9,0,9,9,0,9"])
+    assert options.crop[0] == (-10, -0.5)
+    assert build_parser().parse_args(drag_seed("--point", "-1,2:3,4")).pulls[0].pair[0] == (-1, 2)
+
+
 def test_unknown_model_and_unknown_solver(refused: Callable[..., str]) -> None:
     assert "no model named “giraffes”" in refused(*drag_seed("--model", "giraffes", "--point", "1,1:9,9"))
     assert "no model named “face-detector”" in refused(*drag_seed("--model", "face-detector", "--point", "1,1:9,9"))
