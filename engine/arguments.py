@@ -116,7 +116,7 @@ def _add_drag_outputs(parser: argparse.ArgumentParser) -> None:
         metavar="K",
         help="frames and animation show every K-th step (default: so that there are at most 24)",
     )
-    outputs.add_argument("--json", type=Path, metavar="FILE", help="points and distances of every step, for programs")
+    outputs.add_argument("--json", type=Path, metavar="FILE", help="all numbers, for programs: docs/drag-json.md")
     _add_session_output(outputs)
 
 

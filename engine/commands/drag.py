@@ -7,24 +7,22 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
-from krita_drag.wire.errors import BadOption
 from numpy.typing import NDArray
 
-from engine.arguments import STOPPED
 from engine.commands import drag_remote
 from engine.commands.common import check_source, describe, open_model, say_notes
-from engine.commands.drag_outputs import Outcome, write_extras
+from engine.commands.drag_json import describe_source
+from engine.commands.drag_outputs import check_outputs, conclude
 from engine.commands.dragging import drag_with_progress
+from engine.commands.outcome import Outcome
 from engine.commands.searching import Found, search
 from engine.drag import DEFAULT_SOLVER, require_solver
-from engine.images import Picture, load_mask, load_picture, save_picture
+from engine.images import Picture, load_mask, load_picture
 from engine.model_points import outside_mask
 from engine.models import Model, ModelInfo, ModelStore
-from engine.outputs import PICTURES, check_distinct, check_file, check_folder
 from engine.points import check_pairs
 from engine.progress import Progress
 from engine.session import Session
-from engine.session_file import SUFFIX, save_session
 
 
 @dataclass(frozen=True)
@@ -56,26 +54,19 @@ def run(options: argparse.Namespace) -> int:
     began = time.perf_counter()
     doubts = outside_mask(options.points, inputs.mask) if inputs.mask is not None and options.steps > 0 else []
     say_notes(doubts, progress)
-    if inputs.picture is None:
+    found = None if inputs.picture is None else _find(options, inputs, model, store, progress)
+    if found is None:
         session = Session.from_seed(model, options.seed, options.psi, options.class_index)
     else:
-        session = _find(options, inputs, model, store, progress).session
+        session = found.session
     opened = time.perf_counter()
-    before = session.picture
-    began_drag = time.perf_counter()
     stopped = options.steps > 0 and drag_with_progress(session, options, inputs.mask, progress, solver=options.solver)
-    seconds = {"open": opened - began, "drag": time.perf_counter() - began_drag}
-    try:
-        if options.session:
-            save_session(session, options.session)
-    finally:  # what is asked for most is written whatever becomes of the rest
-        after = session.result() if session.edits.events else before
-        save_picture(options.output, after)
-    outcome = Outcome(session, options, before, after, stopped, seconds, [*doubts, *session.notes])
-    write_extras(outcome, progress)
-    say_notes(outcome.notes, progress)
-    print(outcome.summary())
-    return STOPPED if stopped else 0
+    seconds = {"open": opened - began, "drag": time.perf_counter() - opened}
+    notes = [*doubts, *session.notes]
+    source = describe_source(options)
+    title = options.photo.name[:28] if options.photo else f"seed {options.seed}, psi {options.psi:g}"
+    outcome = Outcome(session, options, source, title, session.picture, stopped, seconds, notes, found)
+    return conclude(outcome, progress)
 
 
 def _check(options: argparse.Namespace, store: ModelStore) -> Inputs:
@@ -87,9 +78,7 @@ def _check(options: argparse.Namespace, store: ModelStore) -> Inputs:
     options.solver = options.solver or DEFAULT_SOLVER
     require_solver(options.solver)
     check_source(options)
-    if options.frame_every and not (options.frames or options.gif):
-        raise BadOption("--frame-every goes with --frames or --gif.", "Add one of them, or leave --frame-every out.")
-    _check_outputs(options)
+    check_outputs(options, [path for path in (options.photo, options.mask) if path])
     info = describe(store, options.model)
     picture = load_picture(options.photo) if options.photo else None
     size_wh = picture.size_wh if picture else info.size_wh
@@ -97,23 +86,6 @@ def _check(options: argparse.Namespace, store: ModelStore) -> Inputs:
         check_pairs(options.points, *size_wh)
     mask = load_mask(options.mask, size_wh) if options.mask else None
     return Inputs(info, picture, mask)
-
-
-def _check_outputs(options: argparse.Namespace) -> None:
-    named = [
-        (options.output, PICTURES),
-        (options.report, PICTURES),
-        (options.gif, (".gif",)),
-        (options.json, (".json",)),
-        (options.session, (SUFFIX,)),
-    ]
-    outputs = [(path, suffixes) for path, suffixes in named if path]
-    for path, suffixes in outputs:
-        check_file(path, suffixes)
-    if options.frames:
-        check_folder(options.frames)
-    inputs = [path for path in (options.photo, options.mask) if path]
-    check_distinct([*inputs, *(path for path, _ in outputs)])
 
 
 def _find(options: argparse.Namespace, inputs: Inputs, model: Model, store: ModelStore, progress: Progress) -> Found:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +26,9 @@ from krita_drag.wire.messages import (
     new_id,
 )
 
-from engine import __version__
 from engine.arguments import STOPPED
 from engine.commands.common import check_source, save_text, say_notes
-from engine.commands.drag_outputs import UNIT, generated_from
+from engine.commands.drag_course import Course, Machine, ask_machine, describe
 from engine.drag import DEFAULT_SOLVER, require_solver
 from engine.images import Picture, atomic_output, load_mask, load_picture, save_picture
 from engine.model_points import outside_mask
@@ -46,34 +44,9 @@ _ONLY_HERE = ("report", "frames", "gif", "frame_every")  # need the session in t
 _PHASES = {"loading": "loading the model", "aligning": "looking for the face"}
 
 
-@dataclass
-class Course:
-    """What the engine tells on the way.
-
-    Attributes:
-        history: for each step its number, loss, mean distance and handles, document pixels.
-        seconds: time of each part.
-    """
-
-    history: list[dict[str, Any]] = field(default_factory=list)
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    def note(self, event: Progress) -> None:
-        """Keep a step of the drag."""
-        if event.phase == "dragging" and event.distance_px is not None:
-            self.history.append(
-                {
-                    "step": event.step,
-                    "loss": event.loss,
-                    "mean_distance": event.distance_px,
-                    "handles": [list(handle) for handle in event.handles],
-                }
-            )
-
-
 def run(options: argparse.Namespace) -> int:
     """Drag and write the outputs; returns 0, or 130 when Ctrl-C cut the drag short (the outputs are written)."""
-    bars, course = Bars(options.quiet), Course()
+    bars, course = Bars(options.quiet), Course(options.pulls)
     picture = _check(options)
     if picture is not None:
         say_notes(_doubts(options, picture), bars)
@@ -81,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
         conversation = _Conversation(engine, bars, course, lambda: not stop.wanted)
         sid = new_id()
         try:
-            before, notes = _open(conversation, options, picture, sid)
+            before, notes = _open(conversation, course, options, picture, sid)
             notes = [*_doubts(options, before), *notes]
             end = _drag(conversation, options, before, sid) if options.steps > 0 else None
             try:
@@ -91,9 +64,10 @@ def run(options: argparse.Namespace) -> int:
                     write_session(options.session, engine.ask(Save(new_id(), sid)))
         finally:
             engine.say(Close(new_id(), sid))
+        machine = ask_machine(engine, options.model) if options.json else Machine()
     notes = list(dict.fromkeys([*notes, *(end.notes if end else ())]))
     if options.json:
-        save_text(options.json, to_json(_as_dict(options, course, end, notes)))
+        save_text(options.json, to_json(describe(options, course, machine, end, notes)))
     say_notes(notes, bars)
     print(_summary(options, course, end))
     return STOPPED if stop.wanted else 0
@@ -199,7 +173,7 @@ def _check(options: argparse.Namespace) -> Picture | None:
 
 
 def _open(
-    conversation: _Conversation, options: argparse.Namespace, picture: Picture | None, sid: str
+    conversation: _Conversation, course: Course, options: argparse.Namespace, picture: Picture | None, sid: str
 ) -> tuple[Picture, list[str]]:
     """Open the session; returns the picture before the drag, and what is to be said about it."""
     if picture is None:
@@ -212,6 +186,7 @@ def _open(
             class_index=options.class_index,
         )
         opened = conversation.must_finish(message, "opening")
+        course.corners = opened.corners
         return to_picture(opened.picture, "RGBA"), list(opened.notes)
     conversation.must_finish(Open(new_id(), sid, options.model, image=whole_picture(picture, "RGBA")), "opening")
     search = Invert(
@@ -224,7 +199,8 @@ def _open(
         corners=options.crop,
         selection=_mask(options, picture) if conversation.is_aligned(options.model) else None,
     )
-    found = conversation.find(search)
+    course.found = found = conversation.find(search)
+    course.corners = found.corners
     return picture, [*picture.notes, *found.notes]
 
 
@@ -274,32 +250,6 @@ def write_session(path: Path, saved: Done) -> None:
         raise BadFrame("The engine has sent no session.")
     with atomic_output(path) as temporary:
         temporary.write_bytes(saved.session.data)
-
-
-def _as_dict(
-    options: argparse.Namespace, course: Course, end: Done | Cancelled | None, notes: list[str]
-) -> dict[str, Any]:
-    """Describe the drag for programs; points and distances in pixels of the picture."""
-    tracked = end.handles if end is not None else ()
-    pairs = options.points if end is not None else []
-    return {
-        "model": {"name": options.model},
-        "source": {"photo": options.photo.name} if options.photo else generated_from(options),
-        "solver": options.solver,
-        "unit": UNIT,
-        "points": [
-            {"handle": list(handle), "target": list(target), "tracked": list(now)}
-            for (handle, target), now in zip(pairs, tracked, strict=False)
-        ],
-        "end_mean_distance": end.distance_px if end is not None else None,
-        "steps": end.step if end is not None else 0,
-        "reason": "no steps" if end is None else end.reason if isinstance(end, Done) else "stopped",
-        "history": course.history,
-        "seconds": course.seconds,
-        "notes": notes,
-        "versions": {"krita-drag": __version__},
-        "server": options.server,
-    }
 
 
 def _summary(options: argparse.Namespace, course: Course, end: Done | Cancelled | None) -> str:

@@ -20,7 +20,7 @@ from PIL import Image
 from benchmarks.service.running_engine import Engine, running, wait_for
 from benchmarks.service.tiny_home import NAME, RESOLUTION
 from engine import cli, remote
-from engine.commands import drag, drag_remote
+from engine.commands import drag_outputs, drag_remote
 from engine.remote import RemoteEngine, finder
 
 
@@ -62,14 +62,25 @@ def test_the_same_as_in_this_process(source: str, shared: Engine, tmp_path: Path
         words += ["--anchor", "50,50", "--point", "40,60:44,60@0.5", "--stay-close", "2", "--solver", "newton"]
         words += ["--crop", "4,4,70,4,70,70,4,70", "--mask", str(tmp_path / "mask.png")]
     here, there = tmp_path / "here.png", tmp_path / "there.png"
-    finish(command(shared.home, *words, "-o", str(here)))
+    finish(command(shared.home, *words, "-o", str(here), "--json", f"{here}.json"))
     told = finish(command(shared.home, *words, "-o", str(there), "--server", "local", "--json", f"{there}.json"))
     assert "px left after" in told
     assert np.abs(pixels(here) - pixels(there)).max() <= 1.5
-    found = json.loads(Path(f"{there}.json").read_text())
+    expected, found = (json.loads(Path(f"{path}.json").read_text()) for path in (here, there))
     assert found["steps"] == len(found["history"]) - 1 or found["history"]
-    assert found["points"][0]["target"] == [36, 33]
     assert found["server"] == "local"
+    assert set(expected) == {*found, "shown_step"} - {"server"}
+    for key in ("model", "source", "solver", "stay_close", "mask", "unit", "steps", "reason"):
+        assert found[key] == expected[key], key
+    for key in ("crop", "start_mean_distance", "end_mean_distance"):
+        assert np.allclose(found[key], expected[key], rtol=1e-2), key
+    assert [set(point) for point in found["points"]] == [set(point) for point in expected["points"]]
+    assert set(found["history"][0]) == set(expected["history"][0])
+    assert found["points"][0]["distance"] == pytest.approx(expected["points"][0]["distance"], abs=0.1)
+    if source != "seed":
+        assert found["search"] == {"preset": "fast", "steps": 3, "loss": found["search"]["loss"], "stopped": False}
+        assert found["search"].keys() == expected["search"].keys()
+    assert found["device"] and expected["device"]
 
 
 def test_the_session_comes_along(shared: Engine, tmp_path: Path) -> None:
@@ -90,9 +101,9 @@ def test_the_session_comes_along(shared: Engine, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("where", "fails"),
     [
-        (drag, "save_picture"),
-        (drag, "save_session"),
-        (drag, "write_extras"),
+        (drag_outputs, "save_picture"),
+        (drag_outputs, "save_session"),
+        (drag_outputs, "write_extras"),
         (drag_remote, "save_picture"),
         (drag_remote, "write_session"),
     ],

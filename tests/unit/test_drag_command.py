@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from benchmarks.service import tiny_home
 from engine.align import centre_crop
 from engine.cli import main
 from engine.commands import searching
+from engine.progress import StopRequest
 
 Said = pytest.CaptureFixture[str]
 
@@ -114,3 +116,35 @@ def test_notes_are_in_the_json_and_said_once(drag: Callable[..., dict[str, Any]]
     said = capsys.readouterr().err
     assert found["notes"]
     assert [said.count(note) for note in found["notes"]] == [1] * len(found["notes"])
+
+
+def test_the_json_holds_all_that_was_asked_for(drag: Callable[..., dict[str, Any]]) -> None:
+    words = ("--point=10,10:13,14@2", "--anchor=30,30", "--stay-close=2", "--inversion-steps=3", "--steps=2")
+    found = drag(*photo()[1:2], *photo()[4:6], *mask(0, 96), *words)
+    assert found["search"] == {"preset": "balanced", "steps": 3, "loss": found["search"]["loss"], "stopped": False}
+    assert found["search"]["loss"] > 0
+    assert found["crop"] == [pytest.approx(corner) for corner in ([0, 0], [40, 0], [40, 40], [0, 40])]
+    assert (found["stay_close"], found["mask"]) == (2, "mask.png")
+    assert [point["weight"] for point in found["points"]] == [2, 1]
+    assert found["start_mean_distance"] == pytest.approx(2.5)
+    assert {point["lost"] for point in found["points"]} <= {True, False}
+    assert len(found["history"][-1]["lost"]) == len(found["history"][-1]["confidence"]) == 2
+    assert all(0 <= point["confidence"] <= 1 for point in found["points"])
+    ends = [point["distance"] for point in found["points"]]
+    assert np.mean(ends) == pytest.approx(found["end_mean_distance"])
+    assert found["history"][found["shown_step"]]["distances"] == pytest.approx(ends)
+
+
+def test_ctrl_c_in_the_search_is_in_the_json(
+    drag: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextlib.contextmanager
+    def stopped(progress: object) -> Iterator[StopRequest]:
+        yield request
+
+    request = StopRequest()
+    request.wanted = True
+    monkeypatch.setattr(searching, "stop_on_interrupt", stopped)
+    found = drag(*photo()[1:2], *photo()[4:6], "--point=10,10:13,14", "--preset=fast", "--steps=1")
+    assert found["search"]["stopped"] is True
+    assert found["search"]["steps"] == 1
