@@ -74,7 +74,7 @@ def _add_drag(commands: argparse._SubParsersAction[argparse.ArgumentParser], com
     source.add_argument("--seed", type=_seed, metavar="N", help="drag the generated picture number N instead")
     _add_model_options(parser)
     _add_pulls(parser)
-    parser.add_argument("--solver", metavar="NAME", help="how to drag (default: the best one)")
+    _add_solver(parser)
     parser.add_argument(
         "--steps",
         type=_count,
@@ -247,13 +247,14 @@ def _add_session(
     )
     for action in (render, drag):
         action.add_argument("file", type=Path, metavar="FILE")
-        action.add_argument("-o", "--output", type=Path, required=True, metavar="OUT.png", help="the picture")
         action.add_argument("--device", choices=DEVICES, default="auto", help="where to compute (default: the GPU)")
         action.add_argument("--quiet", action="store_true", help="no progress and no remarks")
+    render.add_argument("-o", "--output", type=Path, required=True, metavar="OUT.png", help="the picture")
     _add_pulls(drag)
+    _add_solver(drag)
     drag.add_argument("--onward", action="store_true", help="from the picture as it is shown, not as it was opened")
     drag.add_argument("--steps", type=_positive, default=DEFAULT_DRAG_STEPS, metavar="N", help="at most this many")
-    _add_session_output(drag)
+    _add_drag_outputs(drag)
 
 
 def _add_pulls(parser: argparse.ArgumentParser) -> None:
@@ -279,6 +280,10 @@ def _add_pulls(parser: argparse.ArgumentParser) -> None:
         help="go at most this far from the picture, in standard deviations of the model's own pictures: "
         "0.5 is careful, 5 bold (default: the solver's own)",
     )
+
+
+def _add_solver(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--solver", metavar="NAME", help="how to drag (default: the best one)")
 
 
 def _add_session_output(parser: argparse._ActionsContainer) -> None:

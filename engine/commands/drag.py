@@ -60,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
     else:
         session = found.session
     opened = time.perf_counter()
-    stopped = options.steps > 0 and drag_with_progress(session, options, inputs.mask, progress, solver=options.solver)
+    stopped = options.steps > 0 and drag_with_progress(session, options, inputs.mask, progress)
     seconds = {"open": opened - began, "drag": time.perf_counter() - opened}
     notes = [*doubts, *session.notes]
     source = describe_source(options)

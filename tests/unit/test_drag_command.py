@@ -148,3 +148,21 @@ def test_ctrl_c_in_the_search_is_in_the_json(
     found = drag(*photo()[1:2], *photo()[4:6], "--point=10,10:13,14", "--preset=fast", "--steps=1")
     assert found["search"]["stopped"] is True
     assert found["search"]["steps"] == 1
+
+
+@pytest.mark.parametrize("onward", [False, True])
+def test_a_session_is_dragged_on_with_the_same_outputs(
+    onward: bool, drag: Callable[..., dict[str, Any]], capsys: Said
+) -> None:
+    drag("--seed=3", "--point=30,30:33,34", "--steps=2", "--session=kept.safetensors")
+    capsys.readouterr()
+    base = ("session", "drag", "kept.safetensors", "-o", "on.png", "--session=kept.safetensors")
+    words = ("--point=30,30:36,38", "--solver=draggan", "--steps=2", *(["--onward"] if onward else []))
+    extras = ("--json=on.json", "--gif=on.gif", "--frames=frames", "--report=report.png")
+    assert main([*base, *words, *extras]) == 0
+    found = json.loads(Path("on.json").read_text(encoding="utf-8"))
+    assert (found["source"], found["solver"]) == ({"session": "kept.safetensors"}, "draggan")
+    first = pixels("frames/step_0000.png")
+    assert np.array_equal(first, pixels("out.png")) == onward, "onward begins where the first drag ended"
+    assert f"mean distance 10.0 -> {found['end_mean_distance']:.1f} px in 2 steps" in capsys.readouterr().out
+    assert {"on.gif", "report.png", "on.png"} <= {path.name for path in Path().iterdir()}
