@@ -86,7 +86,7 @@ def lay_over(picture: Picture, end: Done | Cancelled) -> Picture:
     rgb = picture.rgb.copy()
     below = rgb[top : top + height, left : left + width]
     below[:] = (below + (patch[..., :3] - below) * shown).round().astype(np.uint8)
-    return Picture(rgb, picture.alpha, picture.icc_profile, picture.notes)
+    return dataclasses.replace(picture, rgb=rgb)
 
 
 class _Conversation:

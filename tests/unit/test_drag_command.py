@@ -166,3 +166,14 @@ def test_a_session_is_dragged_on_with_the_same_outputs(
     assert np.array_equal(first, pixels("out.png")) == onward, "onward begins where the first drag ended"
     assert f"mean distance 10.0 -> {found['end_mean_distance']:.1f} px in 2 steps" in capsys.readouterr().out
     assert {"on.gif", "report.png", "on.png"} <= {path.name for path in Path().iterdir()}
+
+
+def test_the_result_is_printed_as_large_as_the_photo(drag: Callable[..., dict[str, Any]]) -> None:
+    words = photo()
+    Image.open("photo.png").save("photo.png", dpi=(240, 240))
+    keep = "--session=kept.safetensors"
+    drag(*words[1:2], *words[4:6], "--point=10,10:13,14", "--inversion-steps=1", "--steps=1", keep)
+    assert main(["session", "render", "kept.safetensors", "-o", "again.jpg"]) == 0
+    for name in ("out.png", "again.jpg"):
+        with Image.open(name) as picture:
+            assert picture.info["dpi"] == pytest.approx((240, 240), rel=1e-3)
