@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 from pathlib import Path
+from typing import Any
 
 from engine import __version__
 from engine.points import Pull, parse_anchor, parse_pull
@@ -14,6 +16,7 @@ DEFAULT_DRAG_STEPS = 300
 DEVICES = ("auto", "cpu", "cuda", "mps")  # those of engine.device, which is slow to load
 PRESETS = ("fast", "balanced", "best")  # those of engine.inversion, which is slow to load
 DEFAULT_PRESET = "balanced"
+DEFAULT_PSI = 0.7
 
 FAILED = 1
 STOPPED = 130  # as shells report a command that Ctrl-C ended
@@ -23,9 +26,17 @@ exit codes: 0 done; 1 it could not be done, the reason is on standard error; 2 t
 130 stopped with Ctrl-C (stopped while dragging, or during `invert`, the best result so far is written)."""
 
 
+class _Parser(argparse.ArgumentParser):
+    """One that takes words such as -10,-5 for values, as Python 3.14 does: all before take only plain numbers so."""
+
+    def __init__(self, *words: Any, **named: Any) -> None:
+        super().__init__(*words, **named)
+        self._negative_number_matcher = re.compile(r"-\.?\d")
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of `krita-drag`; the result carries `command` and, for models, `action`."""
-    parser = argparse.ArgumentParser(
+    parser: argparse.ArgumentParser = _Parser(
         prog="krita-drag",
         description="Drag points of a picture, and the picture follows (DragGAN), on this machine.",
         epilog=_EXIT_CODES,
@@ -51,8 +62,10 @@ def _add_drag(commands: argparse._SubParsersAction[argparse.ArgumentParser], com
         "drag",
         parents=[common],
         help="drag points of a photo or of a generated picture",
-        description="Drag points of a photo, or of the picture that a seed generates, and write the result. "
-        "Ctrl-C ends the search for a photo, and once more the drag, after the current step and keeps the best so far.",
+        description="Drag points of a photo, or of the picture that a seed generates, and write the result.\n"
+        "Ctrl-C ends the search for a photo after the current step, and the drag starts from what was found;\n"
+        "during the drag it ends that, and the best so far is written. A second Ctrl-C, before the first has had\n"
+        "its effect, ends at once and writes nothing.",
         epilog=_EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -61,7 +74,7 @@ def _add_drag(commands: argparse._SubParsersAction[argparse.ArgumentParser], com
     source.add_argument("--seed", type=_seed, metavar="N", help="drag the generated picture number N instead")
     _add_model_options(parser)
     _add_pulls(parser)
-    parser.add_argument("--solver", metavar="NAME", help="how to drag (default: the best one)")
+    _add_solver(parser)
     parser.add_argument(
         "--steps",
         type=_count,
@@ -69,7 +82,7 @@ def _add_drag(commands: argparse._SubParsersAction[argparse.ArgumentParser], com
         metavar="N",
         help="at most this many steps; 0 writes the undragged picture and needs no points (default: %(default)s)",
     )
-    parser.add_argument("--psi", type=_psi, default=0.7, help="truncation of a seed, 0 to 1 (default: %(default)s)")
+    parser.add_argument("--psi", type=_psi, help=f"truncation of a seed, 0 to 1 (default: {DEFAULT_PSI})")
     parser.add_argument(
         "--class",
         dest="class_index",
@@ -91,7 +104,10 @@ def _add_drag_outputs(parser: argparse.ArgumentParser) -> None:
     outputs.add_argument("-o", "--output", type=Path, required=True, metavar="OUT.png", help="the dragged picture")
     outputs.add_argument("--report", type=Path, metavar="REPORT.png", help="before, after, points and progress")
     outputs.add_argument(
-        "--frames", type=Path, metavar="DIR", help="folder for pictures of the way, cut to what the model sees"
+        "--frames",
+        type=Path,
+        metavar="DIR",
+        help="folder for pictures of the way, cut to what the model sees; replaces those of an earlier drag",
     )
     outputs.add_argument("--gif", type=Path, metavar="FILE", help="the way there as an animation, with the points")
     outputs.add_argument(
@@ -100,7 +116,7 @@ def _add_drag_outputs(parser: argparse.ArgumentParser) -> None:
         metavar="K",
         help="frames and animation show every K-th step (default: so that there are at most 24)",
     )
-    outputs.add_argument("--json", type=Path, metavar="FILE", help="points and distances of every step, for programs")
+    outputs.add_argument("--json", type=Path, metavar="FILE", help="all numbers, for programs: docs/drag-json.md")
     _add_session_output(outputs)
 
 
@@ -110,7 +126,8 @@ def _add_invert(commands: argparse._SubParsersAction[argparse.ArgumentParser], c
         parents=[common],
         help="show how well a model can draw a photo",
         description="Find the latent whose picture looks most like the photo, and write that picture. "
-        "Ctrl-C ends the search and keeps the best result so far.",
+        "Ctrl-C ends the search after the current step and keeps the best result so far; a second one ends at once and "
+        "writes nothing.",
     )
     parser.add_argument("photo", type=Path, metavar="PHOTO", help="picture to look for")
     _add_model_options(parser)
@@ -230,13 +247,14 @@ def _add_session(
     )
     for action in (render, drag):
         action.add_argument("file", type=Path, metavar="FILE")
-        action.add_argument("-o", "--output", type=Path, required=True, metavar="OUT.png", help="the picture")
         action.add_argument("--device", choices=DEVICES, default="auto", help="where to compute (default: the GPU)")
         action.add_argument("--quiet", action="store_true", help="no progress and no remarks")
+    render.add_argument("-o", "--output", type=Path, required=True, metavar="OUT.png", help="the picture")
     _add_pulls(drag)
+    _add_solver(drag)
     drag.add_argument("--onward", action="store_true", help="from the picture as it is shown, not as it was opened")
     drag.add_argument("--steps", type=_positive, default=DEFAULT_DRAG_STEPS, metavar="N", help="at most this many")
-    _add_session_output(drag)
+    _add_drag_outputs(drag)
 
 
 def _add_pulls(parser: argparse.ArgumentParser) -> None:
@@ -264,6 +282,10 @@ def _add_pulls(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_solver(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--solver", metavar="NAME", help="how to drag (default: the best one)")
+
+
 def _add_session_output(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--session", type=Path, metavar="FILE", help="keep everything in FILE.safetensors, for `krita-drag session`"
@@ -280,8 +302,7 @@ def _add_inversion_options(parser: argparse.ArgumentParser, steps_flag: str) -> 
     parser.add_argument(
         "--preset",
         choices=PRESETS,
-        default=DEFAULT_PRESET,
-        help="how much work to put into finding the photo in the model (default: %(default)s)",
+        help=f"how much work to put into finding the photo in the model (default: {DEFAULT_PRESET})",
     )
     parser.add_argument(
         "--crop",

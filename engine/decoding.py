@@ -10,7 +10,9 @@ import io
 import struct
 import warnings
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from krita_drag.wire.errors import BadImage, OutOfMemory
@@ -30,6 +32,9 @@ DECODING_ERRORS = (
 )  # fmt: skip
 
 _ORIENTATION_TAG = 0x0112
+X_RESOLUTION_TAG, Y_RESOLUTION_TAG, RESOLUTION_UNIT_TAG = 0x011A, 0x011B, 0x0128
+PER_INCH, PER_CENTIMETRE = 2, 3  # values of the last one
+MAX_DPI = 60_000  # JPEG holds 65,535
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -39,10 +44,12 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_LYING = (5, 6, 7, 8)
 _PROFILE_SPACES = {"L": b"GRAY", "CMYK": b"CMYK", "LAB": b"Lab ", "RGB": b"RGB "}
 
 RGB = NDArray[np.uint8]
-Decoded = tuple[RGB, NDArray[np.uint8] | None, bytes | None, list[str]]
+Dpi = tuple[float, float]
+Decoded = tuple[RGB, NDArray[np.uint8] | None, bytes | None, Dpi | None, list[str]]
 
 
 def decode(path: Path) -> Decoded:
@@ -52,8 +59,8 @@ def decode(path: Path) -> Decoded:
         path: an existing regular file.
 
     Returns:
-        rgb (H, W, 3) and alpha (H, W) or None, both upright; the RGB profile to write back, or None; one
-        sentence for each thing about the file that was changed on the way in.
+        rgb (H, W, 3) and alpha (H, W) or None, both upright; the RGB profile and the dots per inch, across and
+        down, to write back, or None; one sentence for each thing about the file that was changed on the way in.
 
     Raises:
         BadImage: the file is no picture, is damaged, or is too large or too small.
@@ -86,6 +93,7 @@ def _convert(image: Image.Image, name: str) -> Decoded:
     _check_size(image.size, name)
     notes = _frames_note(image) + _depth_note(image)
     profile = image.info.get("icc_profile") or None
+    dpi = _dpi(image)
     image.load()
     if image.mode in ("La", "RGBa"):  # premultiplied, which little else in Pillow takes
         image = image.convert(image.mode.upper())
@@ -94,7 +102,7 @@ def _convert(image: Image.Image, name: str) -> Decoded:
     if image.has_transparency_data and not image.mode.startswith("I"):
         alpha = np.array(image.convert("RGBA").getchannel("A"))
     rgb, profile = _to_rgb(image, profile, notes)
-    return rgb, alpha, profile, notes
+    return rgb, alpha, profile, dpi, notes
 
 
 def _check_size(size_wh: tuple[int, int], name: str) -> None:
@@ -125,6 +133,23 @@ def _depth_note(image: Image.Image) -> list[str]:
     tiles = getattr(image, "tile", [])  # how Pillow will decode: the only trace of 16 bits in an RGB file
     deep = image.mode.startswith("I;16") or any(";16" in str(tile[3]) for tile in tiles)
     return ["The picture has 16 bits a channel; the result has 8."] if deep else []
+
+
+def _dpi(image: Image.Image) -> Dpi | None:
+    """Dots per inch of the upright picture, across and down, where the file names some; before its pixels are read."""
+    try:
+        # of a PNG without EXIF data before its pixels, Pillow would read those to look behind them
+        exif: Mapping[int, Any] = image.getexif() if image.format != "PNG" or "exif" in image.info else {}
+        dpi = image.info.get("dpi")
+        if dpi is None:  # of WebP files only the EXIF data tell
+            inches = 2.54 if exif.get(RESOLUTION_UNIT_TAG) == PER_CENTIMETRE else 1.0
+            dpi = exif[X_RESOLUTION_TAG] * inches, exif[Y_RESOLUTION_TAG] * inches
+        across, down = (float(number) for number in dpi)
+        if exif.get(_ORIENTATION_TAG) in _LYING:
+            across, down = down, across
+    except DECODING_ERRORS:  # broken metadata, sound pixels
+        return None
+    return (across, down) if all(1 <= number <= MAX_DPI for number in (across, down)) else None
 
 
 def _upright(image: Image.Image, notes: list[str]) -> Image.Image:

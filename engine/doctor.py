@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import platform
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -124,12 +124,16 @@ def _device() -> Facts:
 
 
 def _data(problems: list[str]) -> Facts:
-    from engine.paths import data_dir
+    from engine.paths import data_dir, storage_errors
 
     folder = data_dir()
     existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
-    if not os.access(existing, os.W_OK):
-        problems.append(f"Nothing can be written into {existing}. Allow it, or set KRITA_DRAG_HOME to another folder.")
+    try:
+        # only a real file tells, as in engine.outputs; this one has no name and is gone at once
+        with storage_errors(existing), tempfile.TemporaryFile(dir=existing):
+            pass
+    except KritaDragError as error:
+        problems.append(str(error))
     return {
         "folder": f"{folder}{'' if folder.exists() else ' (not made yet)'}",
         "free": _gigabytes(shutil.disk_usage(existing).free),

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from engine.decoding import decode
+from engine.decoding import PER_INCH, RESOLUTION_UNIT_TAG, X_RESOLUTION_TAG, Y_RESOLUTION_TAG, decode
 
 _SAVE_OPTIONS: dict[str, dict[str, Any]] = {
     ".png": {"format": "PNG"},
@@ -43,6 +43,7 @@ class Picture:
         rgb: colours, (H, W, 3) uint8, not premultiplied.
         alpha: opacity, (H, W) uint8; None where the file had none.
         icc_profile: the profile of `rgb`, written back by `save_picture`; None means sRGB.
+        dpi: dots per inch in print, across and down, written back, too; None where the file named none.
         notes: one sentence for each thing that reading the file changed.
     """
 
@@ -50,6 +51,7 @@ class Picture:
     alpha: NDArray[np.uint8] | None = None
     icc_profile: bytes | None = None
     notes: tuple[str, ...] = ()
+    dpi: tuple[float, float] | None = None
 
     @property
     def size_wh(self) -> tuple[int, int]:
@@ -66,8 +68,8 @@ def load_picture(path: str | os.PathLike[str]) -> Picture:
     """
     path = Path(path)
     _check_source(path)
-    rgb, alpha, profile, notes = decode(path)
-    return Picture(rgb, alpha, profile, tuple(notes))
+    rgb, alpha, profile, dpi, notes = decode(path)
+    return Picture(rgb, alpha, profile, tuple(notes), dpi)
 
 
 def _check_source(path: Path) -> None:
@@ -127,6 +129,8 @@ def save_picture(path: str | os.PathLike[str], picture: Picture) -> None:
     options = _save_options(path, picture.size_wh)
     if picture.icc_profile is not None:
         options["icc_profile"] = picture.icc_profile
+    if picture.dpi is not None:
+        options |= _resolution(options["format"], picture.dpi)
     if picture.alpha is None:
         pixels = picture.rgb
     elif options["format"] == "JPEG":
@@ -149,6 +153,16 @@ def _save_options(path: Path, size_wh: tuple[int, int]) -> dict[str, Any]:
         message = f"{options['format']} files cannot hold {size_wh[0]} x {size_wh[1]} px."
         raise BadOutput(message, "Write a PNG or TIFF instead.")
     return options
+
+
+def _resolution(format_: str, dpi: tuple[float, float]) -> dict[str, Any]:
+    """What tells Pillow to write dots per inch, across and down."""
+    if format_ != "WEBP":
+        return {"dpi": dpi}
+    exif = Image.Exif()
+    exif[X_RESOLUTION_TAG], exif[Y_RESOLUTION_TAG] = dpi
+    exif[RESOLUTION_UNIT_TAG] = PER_INCH
+    return {"exif": exif}
 
 
 @contextmanager

@@ -1,11 +1,11 @@
-"""Pairs of points from the picture's pixels to the model's, refused where the model sees nothing."""
+"""Points and masks from the picture's pixels to the model's, refused where the model sees nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
-from krita_drag.wire.errors import BadPoints
+from krita_drag.wire.errors import BadMask, BadPoints
 from numpy.typing import ArrayLike, NDArray
 
 from engine.align import Crop
@@ -38,6 +38,38 @@ def to_model_points(
                 f"Keep handles and targets inside the square with the corners {corners_text(crop)}.",
             )
     return DragPoints(handles, targets, None if weights is None else _checked_weights(weights, len(pairs)))
+
+
+def seen_part(mask: NDArray[np.float32], crop: Crop) -> NDArray[np.float32]:
+    """What a mask of the picture, (H, W) in [0, 1], lets move of what the model sees, (resolution, resolution).
+
+    Raises:
+        BadMask: nothing.
+    """
+    square = crop.extract(mask)
+    if not square.any():
+        raise BadMask(
+            "The mask leaves nothing to move where the model sees the picture.",
+            f"Paint it white inside the square with the corners {corners_text(crop)}.",
+        )
+    return square
+
+
+def outside_mask(pairs: Sequence[Pair], mask: NDArray[np.float32]) -> list[str]:
+    """A sentence about handles that shall move where a mask, (H, W), lets nothing move; none where all is well."""
+    height, width = mask.shape
+    held = [
+        str(number)
+        for number, ((x, y), target) in enumerate(pairs, 1)
+        if (x, y) != target and not mask[min(int(y), height - 1), min(int(x), width - 1)]
+    ]
+    if not held:
+        return []
+    many = len(held) > 1
+    return [
+        f"Point{'s' * many} {', '.join(held)} {'lie' if many else 'lies'} outside the mask, where nothing may move: "
+        "paint it white there to pull this place."
+    ]
 
 
 def _checked_weights(weights: ArrayLike, count: int) -> NDArray[np.float64]:

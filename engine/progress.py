@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -11,6 +13,9 @@ from typing import Any
 
 from tqdm import tqdm
 
+_STANDARD_ERROR = 2
+_STOPPING = "Stopping once the step under way is done. Ctrl-C again ends at once, and nothing more is written."
+
 
 class Progress:
     """Bars on standard error, and none where nobody looks: with `--quiet` or when the output is not a terminal."""
@@ -18,11 +23,18 @@ class Progress:
     def __init__(self, quiet: bool = False) -> None:
         self.quiet = quiet
         self._disable = True if quiet else None  # None: tqdm shows itself on terminals only
+        self._noted: set[str] = set()
 
     def say(self, text: str) -> None:
         """Print one line to standard error unless quiet."""
         if not self.quiet:
             print(text, file=sys.stderr, flush=True)
+
+    def note(self, text: str) -> None:
+        """Say a remark on the result, unless that has been done."""
+        if text not in self._noted:
+            self._noted.add(text)
+            self.say(f"note: {text}")
 
     @contextmanager
     def steps(self, title: str, total: int) -> Iterator[tqdm[Any]]:
@@ -66,8 +78,11 @@ class StopRequest:
 
 
 @contextmanager
-def stop_on_interrupt() -> Iterator[StopRequest]:
+def stop_on_interrupt(progress: Progress | None = None) -> Iterator[StopRequest]:
     """Let the first Ctrl-C ask for a stop after the current step; the second one interrupts as usual.
+
+    Args:
+        progress: where the first one is answered, as a step may take long; None for no answer.
 
     Yields:
         The request, to be looked at between steps.
@@ -75,9 +90,11 @@ def stop_on_interrupt() -> Iterator[StopRequest]:
     request = StopRequest()
 
     def on_signal(number: int, frame: FrameType | None) -> None:
-        # nothing is printed here: the signal may arrive in the middle of another print
         request.wanted = True
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        if progress is not None and not progress.quiet:
+            with contextlib.suppress(OSError):  # not by print, in the middle of which the signal may arrive
+                os.write(_STANDARD_ERROR, f"\n{_STOPPING}\n".encode())
 
     before = signal.signal(signal.SIGINT, on_signal)
     try:

@@ -12,13 +12,14 @@ from krita_drag.client import Client, State, StateChanged
 from krita_drag.connection import Connection, parse_address, read_connection
 from krita_drag.keys import load_or_create
 from krita_drag.places import client_key_path, engine_dir
-from krita_drag.wire.errors import HandshakeTimeout, NotRunning
+from krita_drag.wire.errors import ConnectionLost, HandshakeTimeout, NotRunning
 from krita_drag.wire.messages import Error, Message, Preview, Request, is_terminal
 
 from engine import __version__
 
 LOCAL = "local"
 _FIRST_ANSWER_S = 15.0
+_GONE_S = 60.0  # an engine that was there may be restarting, and then goes on with the work
 _LOOK_S = 0.1  # how often a wait looks whether it is still wanted
 
 OnEvent = Callable[[Any], None]
@@ -55,7 +56,7 @@ class RemoteEngine:
             find, load_or_create(client_key_path()), self._events.put, app="krita-drag", app_version=__version__
         )
         self._was_ready = False
-        self._give_up_at = time.monotonic() + _FIRST_ANSWER_S
+        self._gone_since: float | None = time.monotonic()  # None while there is a connection
 
     def __enter__(self) -> RemoteEngine:
         return self
@@ -73,18 +74,22 @@ class RemoteEngine:
         Args:
             request: what to ask for.
             on_event: told what comes before the end, and when the connection changes.
-            wanted: looked at while waiting; when it becomes false, the request is cancelled, and ends soon.
+            wanted: looked at while waiting; when it becomes false, the request is cancelled, and ends soon: at once
+                where there is no connection.
 
         Returns:
             Its terminal event, which is no error.
 
         Raises:
             KritaDragError: it failed, or there is no engine to be reached.
+            KeyboardInterrupt: it is not wanted any more, and there is no engine that could be told.
         """
         self._client.send(request)
         cancelled = False
         while True:
             if not cancelled and not wanted():
+                if self._gone_since is not None:
+                    raise KeyboardInterrupt
                 self._client.cancel(request.id, getattr(request, "sid", None))
                 cancelled = True
             event = self._next()
@@ -110,17 +115,29 @@ class RemoteEngine:
         try:
             event = self._events.get(timeout=_LOOK_S)
         except queue.Empty:
-            if not self._was_ready and time.monotonic() > self._give_up_at:
-                raise HandshakeTimeout(
-                    "No engine answers at that address.", "Is it running, and does the firewall let the port through?"
-                ) from None
-            return None
+            event = None
         if isinstance(event, StateChanged):
-            self._was_ready |= event.state is State.READY
-            self._check(event)
+            self._note(event)
+        elif event is None and self._gone_since is not None:
+            self._check_patience(time.monotonic() - self._gone_since)
         return event
 
-    def _check(self, change: StateChanged) -> None:
+    def _check_patience(self, gone_s: float) -> None:
+        if not self._was_ready and gone_s > _FIRST_ANSWER_S:
+            raise HandshakeTimeout(
+                "No engine answers at that address.", "Is it running, and does the firewall let the port through?"
+            )
+        if self._was_ready and gone_s > _GONE_S:
+            raise ConnectionLost(
+                f"The engine went away and has not come back for {_GONE_S:.0f} s.",
+                "Start it again (`krita-drag serve`), then this command.",
+            )
+
+    def _note(self, change: StateChanged) -> None:
+        if change.state is State.READY:
+            self._was_ready, self._gone_since = True, None
+        elif self._gone_since is None:
+            self._gone_since = time.monotonic()
         reason = change.reason
         if reason is None:
             return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -92,7 +92,7 @@ class Renderer:
             rgb = self._crop.paste(picture.rgb, to_uint8(edit.square), edit.mask, self._fine_detail(edit))
         if region is not None:  # resampling to the model and back blurs the region's edge
             rgb = np.where(region.document[..., None] > 0, rgb, picture.rgb)
-        return Picture(rgb, picture.alpha, picture.icc_profile, picture.notes)
+        return replace(picture, rgb=rgb)
 
     def patch(self, w_plus: Tensor, region: Region | None, size_px: int | None = None) -> Patch:
         """Only what changed.

@@ -29,7 +29,7 @@ class Report:
         after: dragged picture, same shape.
         markers: points in pixels of these pictures; `tracked` is where the drag ended.
         steps: number of each step of the curve, ascending.
-        mean_distances: mean distance left at each of these steps, pixels of the model's picture.
+        mean_distances: mean distance left at each of these steps, pixels of the whole picture.
         title: first line, ASCII.
         facts: short label and value pairs, such as ("solver", "draggan").
     """

@@ -6,7 +6,7 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
-from krita_drag.wire.errors import BadMask, BadOption
+from krita_drag.wire.errors import BadOption
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
@@ -16,7 +16,7 @@ from engine.drag.change_metric import ChangeMetric
 from engine.edit_history import EditHistory
 from engine.images import Picture, to_uint8
 from engine.inversion import DEFAULT_PRESET, InversionStep, Snapshot, find_crop, inverting
-from engine.model_points import corners_text, to_model_points
+from engine.model_points import seen_part, to_model_points
 from engine.models import Model, ModelStore
 from engine.points import Pair
 from engine.rendering import Patch, Region, Renderer, render
@@ -200,13 +200,7 @@ class Session:
         """
         if mask is None:
             return None
-        square = self.crop.extract(mask)
-        if not square.any():
-            raise BadMask(
-                "The mask leaves nothing to move where the model sees the picture.",
-                f"Paint it white inside the square with the corners {corners_text(self.crop)}.",
-            )
-        return Region(mask, square)
+        return Region(mask, seen_part(mask, self.crop))
 
     @property
     def w_plus(self) -> Tensor:

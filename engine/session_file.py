@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -213,7 +213,7 @@ def _from_png(data: bytes, notes: Sequence[Any]) -> Picture:
             picture = load_picture(path)
         except KritaDragError as error:
             raise ValueError("its picture cannot be read") from error
-    return Picture(picture.rgb, picture.alpha, picture.icc_profile, tuple(map(str, notes)))
+    return replace(picture, notes=tuple(map(str, notes)))
 
 
 def _damaged(path: Path, reason: str) -> BadSession:

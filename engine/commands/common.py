@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from krita_drag.wire.errors import ModelCorrupt, ModelNotFound
+from krita_drag.wire.errors import BadOption, ModelCorrupt, ModelNotFound
 
+from engine.arguments import DEFAULT_PRESET, DEFAULT_PSI
 from engine.catalogue import CATALOGUE, DETECTOR
 from engine.device import pick
 from engine.images import atomic_output
@@ -35,6 +36,24 @@ def describe(store: ModelStore, name: str) -> ModelInfo:
         f"There is no model named “{name}”.",
         "See `krita-drag models list`, or add a file with `krita-drag models add`.",
     )
+
+
+def check_source(options: argparse.Namespace) -> None:
+    """Refuse options of `drag` that say nothing about the picture that is dragged, and fill in the others.
+
+    Raises:
+        BadOption: one goes with a photo only, or with a seed only.
+    """
+    if options.photo:
+        wrong, why = {"--class": options.class_index, "--psi": options.psi}, "goes with --seed: a photo is what it is"
+    else:
+        wrong = {"--crop": options.crop, "--preset": options.preset, "--inversion-steps": options.inversion_steps}
+        why = "goes with a photo: the picture of a seed need not be looked for"
+    for name, value in wrong.items():
+        if value is not None:
+            raise BadOption(f"{name} {why}.", f"Leave {name} out.")
+    options.preset = options.preset or DEFAULT_PRESET
+    options.psi = DEFAULT_PSI if options.psi is None else options.psi
 
 
 def announce_licence(info: ModelInfo) -> None:
@@ -132,6 +151,6 @@ def inversion_progress(
 
 
 def say_notes(notes: Iterable[str], progress: Progress) -> None:
-    """Tell what the user may want to know about the result."""
+    """Tell what the user may want to know about the result; each of it once."""
     for note in notes:
-        progress.say(f"note: {note}")
+        progress.note(note)

@@ -7,23 +7,22 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
-from krita_drag.wire.errors import BadOption
 from numpy.typing import NDArray
 
-from engine.arguments import STOPPED
 from engine.commands import drag_remote
-from engine.commands.common import by_hand, describe, inversion_progress, open_model, say_notes
-from engine.commands.drag_outputs import Outcome, write_extras
+from engine.commands.common import check_source, describe, open_model, say_notes
+from engine.commands.drag_json import describe_source
+from engine.commands.drag_outputs import check_outputs, conclude
 from engine.commands.dragging import drag_with_progress
+from engine.commands.outcome import Outcome
+from engine.commands.searching import Found, search
 from engine.drag import DEFAULT_SOLVER, require_solver
-from engine.images import Picture, load_mask, load_picture, save_picture
-from engine.inversion import drive, find_preset
+from engine.images import Picture, load_mask, load_picture
+from engine.model_points import outside_mask
 from engine.models import Model, ModelInfo, ModelStore
-from engine.outputs import PICTURES, check_distinct, check_file, check_folder
 from engine.points import check_pairs
-from engine.progress import Progress, stop_on_interrupt
+from engine.progress import Progress
 from engine.session import Session
-from engine.session_file import SUFFIX, save_session
 
 
 @dataclass(frozen=True)
@@ -53,23 +52,21 @@ def run(options: argparse.Namespace) -> int:
         store, inputs.info, options.device, progress, find_face=bool(inputs.picture and not options.crop)
     )
     began = time.perf_counter()
-    session = _open_session(options, inputs, model, store, progress)
+    doubts = outside_mask(options.points, inputs.mask) if inputs.mask is not None and options.steps > 0 else []
+    say_notes(doubts, progress)
+    found = None if inputs.picture is None else _find(options, inputs, model, store, progress)
+    if found is None:
+        session = Session.from_seed(model, options.seed, options.psi, options.class_index)
+    else:
+        session = found.session
     opened = time.perf_counter()
-    before = session.picture
-    began_drag = time.perf_counter()
-    stopped = options.steps > 0 and drag_with_progress(session, options, inputs.mask, progress, solver=options.solver)
-    seconds = {"open": opened - began, "drag": time.perf_counter() - began_drag}
-    try:
-        if options.session:
-            save_session(session, options.session)
-    finally:  # what is asked for most is written whatever becomes of the rest
-        after = session.result() if session.edits.events else before
-        save_picture(options.output, after)
-    outcome = Outcome(session, options, before, after, stopped, seconds)
-    write_extras(outcome, progress)
-    say_notes(session.notes, progress)
-    print(outcome.summary())
-    return STOPPED if stopped else 0
+    stopped = options.steps > 0 and drag_with_progress(session, options, inputs.mask, progress)
+    seconds = {"open": opened - began, "drag": time.perf_counter() - opened}
+    notes = [*doubts, *session.notes]
+    source = describe_source(options)
+    title = options.photo.name[:28] if options.photo else f"seed {options.seed}, psi {options.psi:g}"
+    outcome = Outcome(session, options, source, title, session.picture, stopped, seconds, notes, found)
+    return conclude(outcome, progress)
 
 
 def _check(options: argparse.Namespace, store: ModelStore) -> Inputs:
@@ -80,9 +77,8 @@ def _check(options: argparse.Namespace, store: ModelStore) -> Inputs:
     """
     options.solver = options.solver or DEFAULT_SOLVER
     require_solver(options.solver)
-    if options.photo and options.class_index is not None:
-        raise BadOption("--class goes with --seed: a photo is what it is.", "Leave --class out.")
-    _check_outputs(options)
+    check_source(options)
+    check_outputs(options, [path for path in (options.photo, options.mask) if path])
     info = describe(store, options.model)
     picture = load_picture(options.photo) if options.photo else None
     size_wh = picture.size_wh if picture else info.size_wh
@@ -92,43 +88,11 @@ def _check(options: argparse.Namespace, store: ModelStore) -> Inputs:
     return Inputs(info, picture, mask)
 
 
-def _check_outputs(options: argparse.Namespace) -> None:
-    named = [
-        (options.output, PICTURES),
-        (options.report, PICTURES),
-        (options.gif, (".gif",)),
-        (options.json, (".json",)),
-        (options.session, (SUFFIX,)),
-    ]
-    outputs = [(path, suffixes) for path, suffixes in named if path]
-    for path, suffixes in outputs:
-        check_file(path, suffixes)
-    if options.frames:
-        check_folder(options.frames)
-    inputs = [path for path in (options.photo, options.mask) if path]
-    check_distinct([*inputs, *(path for path, _ in outputs)])
-
-
-def _open_session(
-    options: argparse.Namespace, inputs: Inputs, model: Model, store: ModelStore, progress: Progress
-) -> Session:
-    if inputs.picture is None:
-        return Session.from_seed(model, options.seed, options.psi, options.class_index)
-    preset, steps = options.preset, options.inversion_steps
-    total = find_preset(preset, steps).steps
-    with stop_on_interrupt() as stop, inversion_progress(progress, total, stop) as on_step:
-        pairs = options.points if options.steps > 0 else ()
-        opening = Session.opening(
-            model,
-            inputs.picture,
-            store,
-            pairs=pairs,
-            preset=preset,
-            steps=steps,
-            selection=inputs.mask if model.info.aligned else None,  # else it only says what may move
-            crop=by_hand(options, model),
-        )
-        session = drive(opening, on_step)
-    if stop.wanted:
+def _find(options: argparse.Namespace, inputs: Inputs, model: Model, store: ModelStore, progress: Progress) -> Found:
+    """Look for the photo; the first Ctrl-C ends that with what was found."""
+    assert inputs.picture is not None
+    pairs = options.points if options.steps > 0 else ()
+    found = search(options, inputs.picture, model, store, progress, pairs=pairs, mask=inputs.mask)
+    if found.stopped:
         progress.say("The search ends here; the drag starts from what was found. Ctrl-C again ends the drag.")
-    return session
+    return found

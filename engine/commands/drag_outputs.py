@@ -1,83 +1,75 @@
-"""What `krita-drag drag` can write besides the dragged picture: report, frames, animation and JSON."""
+"""What a drag writes: the picture and its session, report, frames, animation and JSON."""
 
 from __future__ import annotations
 
 import argparse
-import platform
-from dataclasses import dataclass
+import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from krita_drag.wire.errors import BadOutput
-from numpy.typing import NDArray
+from krita_drag.wire.errors import BadOption, BadOutput
 from PIL import Image
 
-from engine import __version__
 from engine.animation import chosen_steps, gif_frame, save_gif
-from engine.commands.common import save_text
+from engine.arguments import STOPPED
+from engine.commands.common import save_text, say_notes
+from engine.commands.drag_json import describe_outcome
+from engine.commands.outcome import Outcome
 from engine.drag import DragStep
 from engine.images import Picture, save_picture
-from engine.outputs import to_json
+from engine.outputs import PICTURES, check_distinct, check_file, check_folder, to_json
 from engine.overlay import Markers, no_points
 from engine.progress import Progress
 from engine.report import Report, draw_report
-from engine.session import Session
+from engine.session_file import SUFFIX, save_session
+
+_FRAME = re.compile(r"step_\d{4,}\.png")
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """A drag that is over.
+def check_outputs(options: argparse.Namespace, read: list[Path]) -> None:
+    """Make sure that everything that is asked for can be written.
 
-    Attributes:
-        session: where it happened.
-        options: the command line.
-        before, after: whole pictures.
-        stopped: whether Ctrl-C ended it.
-        seconds: time of opening (with inversion) and of dragging.
+    Args:
+        options: with all options of the group “outputs”.
+        read: files that must not be written over.
+
+    Raises:
+        BadOutput, BadOption: something cannot.
     """
+    if options.frame_every and not (options.frames or options.gif):
+        raise BadOption("--frame-every goes with --frames or --gif.", "Add one of them, or leave --frame-every out.")
+    named = [
+        (options.output, PICTURES),
+        (options.report, PICTURES),
+        (options.gif, (".gif",)),
+        (options.json, (".json",)),
+        (options.session, (SUFFIX,)),
+    ]
+    outputs = [(path, suffixes) for path, suffixes in named if path]
+    for path, suffixes in outputs:
+        check_file(path, suffixes)
+    if options.frames:
+        check_folder(options.frames)
+    check_distinct([*read, *(path for path, _ in outputs)])
 
-    session: Session
-    options: argparse.Namespace
-    before: Picture
-    after: Picture
-    stopped: bool
-    seconds: dict[str, float]
 
-    @property
-    def history(self) -> list[DragStep]:
-        """The steps done; empty for `--steps 0`."""
-        return self.session.edits.events
+def conclude(outcome: Outcome, progress: Progress) -> int:
+    """Write everything that was asked for, and say how it went; returns the exit code.
 
-    @property
-    def handles(self) -> NDArray[np.float64]:
-        """Where the drag took hold, (n, 2), document pixels."""
-        return np.array([handle for handle, _ in self._pairs]).reshape(-1, 2)
-
-    @property
-    def targets(self) -> NDArray[np.float64]:
-        """Where it should go, (n, 2), document pixels."""
-        return np.array([target for _, target in self._pairs]).reshape(-1, 2)
-
-    @property
-    def _pairs(self) -> list[tuple[tuple[float, float], tuple[float, float]]]:
-        return self.options.points if self.history else []
-
-    def curve(self) -> tuple[list[int], list[float]]:
-        """Steps from 0 on, and the mean distance left after each, model pixels; empty for `--steps 0`."""
-        return [step.step for step in self.history], [float(step.mean_distance) for step in self.history]
-
-    def summary(self) -> str:
-        """Return one or two lines for the user."""
-        steps, distances = self.curve()
-        written = f"wrote {self.options.output}"
-        if not steps:
-            return f"{written} (no steps)"
-        stopped = ", stopped" if self.stopped else ""
-        return (
-            f"mean distance {distances[0]:.1f} -> {min(distances):.1f} px in {steps[-1]} steps"
-            f" ({self.seconds['drag']:.1f} s{stopped})\n{written}"
-        )
+    Raises:
+        BadOutput: something cannot be written.
+    """
+    options = outcome.options
+    try:
+        if options.session:
+            save_session(outcome.session, options.session)
+    finally:  # what is asked for most is written whatever becomes of the rest
+        save_picture(options.output, outcome.after)
+    write_extras(outcome, progress)
+    say_notes(outcome.notes, progress)
+    print(outcome.summary())
+    return STOPPED if outcome.stopped else 0
 
 
 def write_extras(outcome: Outcome, progress: Progress) -> None:
@@ -88,58 +80,11 @@ def write_extras(outcome: Outcome, progress: Progress) -> None:
     """
     options = outcome.options
     if options.json:
-        save_text(options.json, to_json(as_dict(outcome)))
+        save_text(options.json, to_json(describe_outcome(outcome)))
     if options.report:
         save_picture(options.report, Picture(np.asarray(draw_report(_report(outcome)))))
     if options.frames or options.gif:
         _write_frames(outcome, progress)
-
-
-def as_dict(outcome: Outcome) -> dict[str, Any]:
-    """Describe the drag for programs; points in pixels of the picture, distances in pixels of the model's picture."""
-    options, session = outcome.options, outcome.session
-    steps, distances = outcome.curve()
-    tracked = session.handles_document()
-    points = zip(outcome.handles, outcome.targets, tracked, strict=True)
-    return {
-        "model": {"name": session.model.info.name, "resolution": session.model.info.resolution},
-        "source": {"photo": options.photo.name} if options.photo else generated_from(options),
-        "solver": options.solver,
-        "points": [
-            {"handle": handle.tolist(), "target": target.tolist(), "tracked": now.tolist()}
-            for handle, target, now in points
-        ],
-        "start_mean_distance": distances[0] if steps else None,
-        "end_mean_distance": min(distances) if steps else None,
-        "steps": steps[-1] if steps else 0,
-        "reason": _reason(outcome),
-        "history": [
-            {
-                "step": step.step,
-                "loss": float(step.loss),
-                "mean_distance": float(step.mean_distance),
-                "distances": np.asarray(step.distances, dtype=float).tolist(),
-                "handles": session.crop.to_document(step.handles).tolist(),
-            }
-            for step in outcome.history
-        ],
-        "seconds": outcome.seconds,
-        "notes": list(session.notes),
-        "versions": {"krita-drag": __version__, "torch": torch.__version__, "python": platform.python_version()},
-        "device": str(session.w_plus.device),
-    }
-
-
-def generated_from(options: argparse.Namespace) -> dict[str, Any]:
-    """Describe where a generated picture comes from, for programs."""
-    chosen = {} if options.class_index is None else {"class": options.class_index}
-    return {"seed": options.seed, "psi": options.psi, **chosen}
-
-
-def _reason(outcome: Outcome) -> str:
-    if outcome.stopped:
-        return "stopped"
-    return outcome.history[-1].reason if outcome.history else "no steps"
 
 
 def _report(outcome: Outcome) -> Report:
@@ -147,13 +92,13 @@ def _report(outcome: Outcome) -> Report:
     session, options = outcome.session, outcome.options
     left, top, right, bottom = session.crop.bounds(*outcome.before.size_wh)
     offset = np.array([left, top])
-    tracked = session.handles_document() - offset
+    tracked = outcome.tracked - offset
     steps, distances = outcome.curve()
     info = session.model.info
     facts = [
         ("model", f"{info.name}, {info.size_text}"),
         ("solver", options.solver),
-        ("picture", options.photo.name[:28] if options.photo else f"seed {options.seed}, psi {options.psi:g}"),
+        ("picture", outcome.title),
         ("points", str(len(outcome.handles))),
         ("drag", f"{outcome.seconds['drag']:.1f} s on {session.w_plus.device.type}"),
     ]
@@ -161,7 +106,7 @@ def _report(outcome: Outcome) -> Report:
     if steps:
         title = (
             f"{info.name}, solver {options.solver}: mean distance {distances[0]:.1f} px, "
-            f"after {steps[-1]} steps {min(distances):.1f} px"
+            f"after {steps[-1]} steps {outcome.left():.1f} px"
         )
     return Report(
         outcome.before.rgb[top:bottom, left:right],
@@ -175,11 +120,11 @@ def _report(outcome: Outcome) -> Report:
 
 
 def _write_frames(outcome: Outcome, progress: Progress) -> None:
-    """Show the chosen steps as they would lie in the picture, cut to what the model sees; write files and animation."""
+    """Show the way to the picture that was written, cut to what the model sees; write files and animation."""
     options, session = outcome.options, outcome.session
     left, top, right, bottom = session.crop.bounds(*outcome.before.size_wh)
     offset = np.array([left, top])
-    events: list[DragStep | None] = [*outcome.history] or [None]
+    events: list[DragStep | None] = [*outcome.way()] or [None]
     frames: list[Image.Image] = []
     _make_folder(options)
     chosen = chosen_steps(len(events), options.frame_every)
@@ -200,9 +145,15 @@ def _write_frames(outcome: Outcome, progress: Progress) -> None:
 
 
 def _make_folder(options: Any) -> None:
+    """Make the folder of the frames, or take those of an earlier drag out of it; other files stay."""
     if not options.frames:
         return
     try:
         options.frames.mkdir(exist_ok=True)
+        for path in options.frames.iterdir():
+            if _FRAME.fullmatch(path.name):
+                path.unlink()
     except OSError as error:
-        raise BadOutput(f"The folder {options.frames} cannot be made ({error.strerror}).", "Choose another.") from error
+        raise BadOutput(
+            f"The folder {options.frames} cannot be made ready ({error.strerror}).", "Choose another."
+        ) from error

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +26,12 @@ from krita_drag.wire.messages import (
     new_id,
 )
 
-from engine import __version__
 from engine.arguments import STOPPED
-from engine.commands.common import save_text, say_notes
-from engine.commands.drag_outputs import generated_from
+from engine.commands.common import check_source, save_text, say_notes
+from engine.commands.drag_course import Course, Machine, ask_machine, describe
 from engine.drag import DEFAULT_SOLVER, require_solver
 from engine.images import Picture, atomic_output, load_mask, load_picture, save_picture
+from engine.model_points import outside_mask
 from engine.outputs import PICTURES, check_distinct, check_file, to_json
 from engine.points import check_pairs
 from engine.progress import Progress as Bars
@@ -41,44 +40,22 @@ from engine.remote import RemoteEngine, finder
 from engine.service.pixels import to_picture, whole_picture
 from engine.session_file import SUFFIX
 
-_ONLY_HERE = ("report", "frames", "gif")  # need the session in this process
+_ONLY_HERE = ("report", "frames", "gif", "frame_every")  # need the session in this process
 _PHASES = {"loading": "loading the model", "aligning": "looking for the face"}
-
-
-@dataclass
-class Course:
-    """What the engine tells on the way.
-
-    Attributes:
-        history: for each step its number, loss, mean distance and handles, document pixels.
-        seconds: time of each part.
-    """
-
-    history: list[dict[str, Any]] = field(default_factory=list)
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    def note(self, event: Progress) -> None:
-        """Keep a step of the drag."""
-        if event.phase == "dragging" and event.distance_px is not None:
-            self.history.append(
-                {
-                    "step": event.step,
-                    "loss": event.loss,
-                    "mean_distance": event.distance_px,
-                    "handles": [list(handle) for handle in event.handles],
-                }
-            )
 
 
 def run(options: argparse.Namespace) -> int:
     """Drag and write the outputs; returns 0, or 130 when Ctrl-C cut the drag short (the outputs are written)."""
-    bars, course = Bars(options.quiet), Course()
+    bars, course = Bars(options.quiet), Course(options.pulls)
     picture = _check(options)
-    with stop_on_interrupt() as stop, RemoteEngine(finder(options.server)) as engine:
+    if picture is not None:
+        say_notes(_doubts(options, picture), bars)
+    with stop_on_interrupt(bars) as stop, RemoteEngine(finder(options.server)) as engine:
         conversation = _Conversation(engine, bars, course, lambda: not stop.wanted)
         sid = new_id()
         try:
-            before, notes = _open(conversation, options, picture, sid)
+            before, notes = _open(conversation, course, options, picture, sid)
+            notes = [*_doubts(options, before), *notes]
             end = _drag(conversation, options, before, sid) if options.steps > 0 else None
             try:
                 save_picture(options.output, before if end is None else lay_over(before, end))
@@ -87,9 +64,11 @@ def run(options: argparse.Namespace) -> int:
                     write_session(options.session, engine.ask(Save(new_id(), sid)))
         finally:
             engine.say(Close(new_id(), sid))
+        machine = ask_machine(engine, options.model) if options.json else Machine()
+    notes = list(dict.fromkeys([*notes, *(end.notes if end else ())]))
     if options.json:
-        save_text(options.json, to_json(_as_dict(options, course, end)))
-    say_notes([*notes, *(end.notes if end else ())], bars)
+        save_text(options.json, to_json(describe(options, course, machine, end, notes)))
+    say_notes(notes, bars)
     print(_summary(options, course, end))
     return STOPPED if stop.wanted else 0
 
@@ -107,7 +86,7 @@ def lay_over(picture: Picture, end: Done | Cancelled) -> Picture:
     rgb = picture.rgb.copy()
     below = rgb[top : top + height, left : left + width]
     below[:] = (below + (patch[..., :3] - below) * shown).round().astype(np.uint8)
-    return Picture(rgb, picture.alpha, picture.icc_profile, picture.notes)
+    return dataclasses.replace(picture, rgb=rgb)
 
 
 class _Conversation:
@@ -149,7 +128,7 @@ class _Conversation:
 
     def find(self, search: Invert) -> Done | Cancelled:
         """Look for a photo; the first Ctrl-C ends that with what was found."""
-        with stop_on_interrupt() as stop:
+        with stop_on_interrupt(self._bars) as stop:
             title, wanted = "looking for the photo in the model", lambda: not stop.wanted
             end: Done | Cancelled = self.ask(search, title, wanted=wanted)
         if isinstance(end, Cancelled):
@@ -173,14 +152,13 @@ def _check(options: argparse.Namespace) -> Picture | None:
     """
     for name in _ONLY_HERE:
         if getattr(options, name) is not None:
-            raise BadOption(f"--{name} does not go with --server.", "Leave one of them out.")
+            raise BadOption(f"--{name.replace('_', '-')} does not go with --server.", "Leave one of them out.")
     if options.device != "auto":
         raise BadOption("--device does not go with --server: the engine has its own.", "Leave one of them out.")
     options.solver = options.solver or DEFAULT_SOLVER
     require_solver(options.solver)
     check_file(options.output, PICTURES)
-    if options.photo and options.class_index is not None:
-        raise BadOption("--class goes with --seed: a photo is what it is.", "Leave --class out.")
+    check_source(options)
     for path, suffix in ((options.json, ".json"), (options.session, SUFFIX)):
         if path:
             check_file(path, (suffix,))
@@ -195,7 +173,7 @@ def _check(options: argparse.Namespace) -> Picture | None:
 
 
 def _open(
-    conversation: _Conversation, options: argparse.Namespace, picture: Picture | None, sid: str
+    conversation: _Conversation, course: Course, options: argparse.Namespace, picture: Picture | None, sid: str
 ) -> tuple[Picture, list[str]]:
     """Open the session; returns the picture before the drag, and what is to be said about it."""
     if picture is None:
@@ -208,6 +186,7 @@ def _open(
             class_index=options.class_index,
         )
         opened = conversation.must_finish(message, "opening")
+        course.corners = opened.corners
         return to_picture(opened.picture, "RGBA"), list(opened.notes)
     conversation.must_finish(Open(new_id(), sid, options.model, image=whole_picture(picture, "RGBA")), "opening")
     search = Invert(
@@ -220,7 +199,8 @@ def _open(
         corners=options.crop,
         selection=_mask(options, picture) if conversation.is_aligned(options.model) else None,
     )
-    found = conversation.find(search)
+    course.found = found = conversation.find(search)
+    course.corners = found.corners
     return picture, [*picture.notes, *found.notes]
 
 
@@ -252,6 +232,13 @@ def _mask(options: argparse.Namespace, picture: Picture) -> Frame | None:
     return Frame("u1", mask.shape, mask.data.cast("B"))
 
 
+def _doubts(options: argparse.Namespace, picture: Picture) -> list[str]:
+    """Sentences about points that cannot go anywhere."""
+    if not options.mask or options.steps == 0:
+        return []
+    return outside_mask(options.points, load_mask(options.mask, picture.size_wh))
+
+
 def write_session(path: Path, saved: Done) -> None:
     """Write the session that the engine has handed out, all or nothing.
 
@@ -263,29 +250,6 @@ def write_session(path: Path, saved: Done) -> None:
         raise BadFrame("The engine has sent no session.")
     with atomic_output(path) as temporary:
         temporary.write_bytes(saved.session.data)
-
-
-def _as_dict(options: argparse.Namespace, course: Course, end: Done | Cancelled | None) -> dict[str, Any]:
-    """Describe the drag for programs; points and distances in pixels of the picture."""
-    tracked = end.handles if end is not None else ()
-    pairs = options.points if end is not None else []
-    return {
-        "model": {"name": options.model},
-        "source": {"photo": options.photo.name} if options.photo else generated_from(options),
-        "solver": options.solver,
-        "points": [
-            {"handle": list(handle), "target": list(target), "tracked": list(now)}
-            for (handle, target), now in zip(pairs, tracked, strict=False)
-        ],
-        "end_mean_distance": end.distance_px if end is not None else None,
-        "steps": end.step if end is not None else 0,
-        "reason": "no steps" if end is None else end.reason if isinstance(end, Done) else "stopped",
-        "history": course.history,
-        "seconds": course.seconds,
-        "notes": list(end.notes) if end is not None else [],
-        "versions": {"krita-drag": __version__},
-        "server": options.server,
-    }
 
 
 def _summary(options: argparse.Namespace, course: Course, end: Done | Cancelled | None) -> str:

@@ -7,7 +7,6 @@ import argparse
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.drag import DEFAULT_SOLVER
 from engine.progress import Progress, stop_on_interrupt
 from engine.session import Session
 
@@ -18,14 +17,13 @@ def drag_with_progress(
     mask: NDArray[np.float32] | None,
     progress: Progress,
     *,
-    solver: str = DEFAULT_SOLVER,
     onward: bool = False,
 ) -> bool:
-    """Drag what `options.pulls` says until the solver is done or the user is; returns whether it was the user."""
-    with stop_on_interrupt() as stop, progress.steps("drag", options.steps) as bar:
+    """Drag what the options say until the solver is done or the user is; returns whether it was the user."""
+    with stop_on_interrupt(progress) as stop, progress.steps("drag", options.steps) as bar:
         events = session.drag(
             [pull.pair for pull in options.pulls],
-            solver=solver,
+            solver=options.solver,
             mask=mask,
             max_steps=options.steps,
             weights=[pull.weight for pull in options.pulls],
@@ -33,7 +31,7 @@ def drag_with_progress(
             onward=onward,
         )
         for step in events:
-            bar.set_postfix_str(f"{step.mean_distance:.1f} px left", refresh=False)
+            bar.set_postfix_str(f"{step.mean_distance * session.crop.scale:.1f} px left", refresh=False)
             bar.update(step.step - bar.n)
             if stop.wanted:
                 break

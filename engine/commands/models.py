@@ -84,7 +84,7 @@ def _prepare(store: ModelStore, options: argparse.Namespace) -> int:
     lessons = [("drawing samples", prepare, options.samples or FOR_PHOTOS)]
     if model.metric is None or options.anew:
         lessons.append(("seeing what changes", learn_metric, options.samples or FOR_CHANGES))
-    with storage_errors(model.path), stop_on_interrupt() as stop:
+    with storage_errors(model.path), stop_on_interrupt(progress) as stop:
         for title, lesson, samples in lessons:
             with progress.steps(title, samples) as bar:
                 for done in lesson(model.path, model.generator, samples):

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import time
 
-from engine.arguments import STOPPED
 from engine.commands.common import say_notes
+from engine.commands.drag_outputs import check_outputs, conclude
 from engine.commands.dragging import drag_with_progress
+from engine.commands.outcome import Outcome
 from engine.device import pick
+from engine.drag import DEFAULT_SOLVER, require_solver
 from engine.images import load_mask, save_picture
+from engine.model_points import outside_mask
 from engine.models import ModelStore
 from engine.outputs import PICTURES, check_distinct, check_file, to_json
 from engine.points import check_pairs
 from engine.progress import Progress
-from engine.session import Session
-from engine.session_file import SUFFIX, describe_session, load_session, save_session
+from engine.session_file import describe_session, load_session
 
 
 def run(options: argparse.Namespace) -> int:
@@ -23,27 +26,35 @@ def run(options: argparse.Namespace) -> int:
         print(to_json(describe_session(options.file)), end="")
         return 0
     progress = Progress(options.quiet)
+    return _drag(options, progress) if options.action == "drag" else _render(options, progress)
+
+
+def _render(options: argparse.Namespace, progress: Progress) -> int:
     check_file(options.output, PICTURES)
-    keep, mask = (options.session, options.mask) if options.action == "drag" else (None, None)
-    if keep:
-        check_file(keep, (SUFFIX,))
-    kept_apart = keep if keep != options.file else None  # a session may go on in its own file
-    check_distinct([path for path in (options.file, mask, options.output, kept_apart) if path])
+    check_distinct([options.file, options.output])
     session = load_session(options.file, ModelStore(), pick(options.device))
-    stopped = options.action == "drag" and _drag(session, options, progress)
-    try:
-        if keep:
-            save_session(session, keep)
-    finally:
-        save_picture(options.output, session.result())
+    save_picture(options.output, session.result())
     say_notes(session.notes, progress)
     print(f"wrote {options.output}")
-    return STOPPED if stopped else 0
+    return 0
 
 
-def _drag(session: Session, options: argparse.Namespace, progress: Progress) -> bool:
-    """Drag until the solver is done or the user is; returns whether it was the user."""
-    size_wh = session.picture.size_wh
-    check_pairs([pull.pair for pull in options.pulls], *size_wh)
+def _drag(options: argparse.Namespace, progress: Progress) -> int:
+    options.solver = options.solver or DEFAULT_SOLVER
+    require_solver(options.solver)
+    in_place = options.session == options.file  # a session may go on in its own file
+    check_outputs(options, [path for path in (options.mask, None if in_place else options.file) if path])
+    began = time.perf_counter()
+    session = load_session(options.file, ModelStore(), pick(options.device))
+    pairs, size_wh = [pull.pair for pull in options.pulls], session.picture.size_wh
+    check_pairs(pairs, *size_wh)
     mask = load_mask(options.mask, size_wh) if options.mask else None
-    return drag_with_progress(session, options, mask, progress, onward=options.onward)
+    doubts = outside_mask(pairs, mask) if mask is not None else []
+    say_notes(doubts, progress)
+    before = session.result() if options.onward else session.picture
+    opened = time.perf_counter()
+    stopped = drag_with_progress(session, options, mask, progress, onward=options.onward)
+    seconds = {"open": opened - began, "drag": time.perf_counter() - opened}
+    notes = [*doubts, *session.notes]
+    source, title = {"session": options.file.name}, options.file.name[:28]
+    return conclude(Outcome(session, options, source, title, before, stopped, seconds, notes), progress)

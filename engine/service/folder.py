@@ -75,6 +75,7 @@ class ServiceFolder:
                 self.root / CONNECTION,
                 {
                     "endpoint": _from_here(endpoint),
+                    "bound": endpoint,
                     "server_key": server_key,
                     "pid": os.getpid(),
                     "engine_version": __version__,

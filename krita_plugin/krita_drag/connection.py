@@ -82,11 +82,6 @@ def read_connection(folder: Path, *, as_bound: bool = False) -> Connection:
     try:
         held = json.loads(read_private(path))
         endpoint = held["endpoint"]
-        return Connection(endpoint if as_bound else _from_here(endpoint), held["server_key"])
+        return Connection(held.get("bound", endpoint) if as_bound else endpoint, held["server_key"])
     except (ValueError, KeyError, TypeError, AttributeError):
         raise UnsafeKeyFile(f"{path} is damaged.", "Restart the engine.") from None
-
-
-def _from_here(endpoint: str) -> str:
-    """An engine that listens on all addresses of this machine is reached over the nearest."""
-    return endpoint.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")

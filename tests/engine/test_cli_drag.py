@@ -191,6 +191,11 @@ def test_a_photo_keeps_its_size_and_everything_outside_the_face(store: ModelStor
     assert found["source"] == {"photo": "photo.png"}
     assert found["points"][0]["handle"] == [205, 145]
     assert found["history"][0]["handles"] == [pytest.approx([205, 145])]
+    assert found["unit"] == "pixels of the picture"
+    pulled = pytest.approx(np.hypot(10, 10))
+    assert found["start_mean_distance"] == found["history"][0]["mean_distance"] == pulled
+    assert found["history"][0]["distances"] == [pulled]
+    assert "mean distance 14.1 -> " in done.stdout
     assert (tmp_path / "report.png").exists()
 
 
@@ -296,5 +301,5 @@ def test_ctrl_c_ends_the_search_and_the_drag_starts_from_what_was_found(store: M
         process.send_signal(signal.SIGINT)
         _, complaints = process.communicate(timeout=TIMEOUT_S)
     assert process.returncode == 0, complaints
-    assert "starts from what was found" in complaints
+    assert complaints.index("Ctrl-C again ends at once") < complaints.index("starts from what was found")
     assert (tmp_path / "out.png").exists()

@@ -12,12 +12,16 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from krita_drag.client import StateChanged
+from krita_drag.wire.errors import ConnectionLost
+from krita_drag.wire.messages import Drag, Open, Progress, new_id
 from PIL import Image
 
-from benchmarks.service.running_engine import Engine, wait_for
+from benchmarks.service.running_engine import Engine, running, wait_for
 from benchmarks.service.tiny_home import NAME, RESOLUTION
-from engine import cli
-from engine.commands import drag, drag_remote
+from engine import cli, remote
+from engine.commands import drag_outputs, drag_remote
+from engine.remote import RemoteEngine, finder
 
 
 def command(home: Path, *words: str) -> subprocess.Popen[str]:
@@ -58,14 +62,25 @@ def test_the_same_as_in_this_process(source: str, shared: Engine, tmp_path: Path
         words += ["--anchor", "50,50", "--point", "40,60:44,60@0.5", "--stay-close", "2", "--solver", "newton"]
         words += ["--crop", "4,4,70,4,70,70,4,70", "--mask", str(tmp_path / "mask.png")]
     here, there = tmp_path / "here.png", tmp_path / "there.png"
-    finish(command(shared.home, *words, "-o", str(here)))
+    finish(command(shared.home, *words, "-o", str(here), "--json", f"{here}.json"))
     told = finish(command(shared.home, *words, "-o", str(there), "--server", "local", "--json", f"{there}.json"))
     assert "px left after" in told
     assert np.abs(pixels(here) - pixels(there)).max() <= 1.5
-    found = json.loads(Path(f"{there}.json").read_text())
+    expected, found = (json.loads(Path(f"{path}.json").read_text()) for path in (here, there))
     assert found["steps"] == len(found["history"]) - 1 or found["history"]
-    assert found["points"][0]["target"] == [36, 33]
     assert found["server"] == "local"
+    assert set(expected) == {*found, "shown_step"} - {"server"}
+    for key in ("model", "source", "solver", "stay_close", "mask", "unit", "steps", "reason"):
+        assert found[key] == expected[key], key
+    for key in ("crop", "start_mean_distance", "end_mean_distance"):
+        assert np.allclose(found[key], expected[key], rtol=1e-2), key
+    assert [set(point) for point in found["points"]] == [set(point) for point in expected["points"]]
+    assert set(found["history"][0]) == set(expected["history"][0])
+    assert found["points"][0]["distance"] == pytest.approx(expected["points"][0]["distance"], abs=0.1)
+    if source != "seed":
+        assert found["search"] == {"preset": "fast", "steps": 3, "loss": found["search"]["loss"], "stopped": False}
+        assert found["search"].keys() == expected["search"].keys()
+    assert found["device"] and expected["device"]
 
 
 def test_the_session_comes_along(shared: Engine, tmp_path: Path) -> None:
@@ -86,9 +101,9 @@ def test_the_session_comes_along(shared: Engine, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("where", "fails"),
     [
-        (drag, "save_picture"),
-        (drag, "save_session"),
-        (drag, "write_extras"),
+        (drag_outputs, "save_picture"),
+        (drag_outputs, "save_session"),
+        (drag_outputs, "write_extras"),
         (drag_remote, "save_picture"),
         (drag_remote, "write_session"),
     ],
@@ -156,6 +171,30 @@ def test_mistakes_are_sentences(words: list[str], sentence: str, shared: Engine,
     base = ["--seed", "3", "--point", "5,5:9,9", "-o", str(tmp_path / "out.png"), "--server", "local"]
     assert sentence in finish(command(shared.home, *base, *words), 1)
     assert not (tmp_path / "out.png").exists()
+
+
+@pytest.mark.parametrize(("gone_s", "end"), [(0.3, ConnectionLost), (3600.0, KeyboardInterrupt)])
+def test_an_engine_that_is_gone_is_not_waited_for(
+    gone_s: float, end: type[BaseException], home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KRITA_DRAG_HOME", str(home))
+    monkeypatch.setattr(remote, "_GONE_S", gone_s)
+    heard: list[object] = []
+
+    def on_event(event: object) -> None:
+        heard.append(event)
+        if isinstance(event, Progress) and event.phase == "dragging":
+            engine.kill()
+
+    def wanted() -> bool:  # Ctrl-C, once the user has been told that the engine is gone
+        return gone_s < 1 or not any(isinstance(event, StateChanged) and event.reason for event in heard)
+
+    with running(home) as engine, RemoteEngine(finder("local")) as reached:
+        sid = new_id()
+        reached.ask(Open(new_id(), sid, NAME, seed=1))
+        drag = Drag(new_id(), sid, ((5.0, 5.0, 60.0, 60.0),), solver="draggan", max_steps=100_000)
+        with pytest.raises(end):
+            reached.ask(drag, on_event, wanted)
 
 
 def test_without_an_engine(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from krita_drag.connection import read_connection
 from krita_drag.wire.messages import (
     Accepted,
     AskStatus,
@@ -28,6 +29,7 @@ from krita_drag.wire.messages import (
 )
 
 from benchmarks.service.running_engine import Engine, Talker, running, wait_for
+from engine.commands.pair import _own_address
 
 
 def pair(home: Path, *words: str) -> subprocess.Popen[str]:
@@ -83,6 +85,18 @@ def test_a_code_taken_back_is_good_no_more(engine: Engine, home: Path, tmp_path:
     _, errors = joining.communicate(timeout=60)
     assert joining.returncode == 1
     assert "does not know this computer" in errors
+
+
+def test_an_engine_on_all_addresses_is_shown_by_one_that_others_reach(home: Path) -> None:
+    with running(home, "--bind", "0.0.0.0"):
+        assert read_connection(home / "engine").endpoint.startswith("tcp://127.0.0.1:")
+        inviting = pair(home)
+        assert inviting.stdout is not None
+        address = inviting.stdout.readline().split("'")[1]
+        inviting.send_signal(signal.SIGINT)
+        _, errors = inviting.communicate(timeout=60)
+    assert address.startswith(f"drag://{_own_address()}:")
+    assert "listens on this computer only" not in errors
 
 
 def test_what_a_stranger_gets(engine: Engine, tmp_path: Path) -> None:

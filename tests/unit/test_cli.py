@@ -135,6 +135,29 @@ def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert __version__ in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["photo.png", "--psi", "0.7"], "--psi goes with --seed"),
+        (["photo.png", "--class", "0"], "--class goes with --seed"),
+        (["--seed", "1", "--crop", "0,0,9,0,9,9,0,9"], "--crop goes with a photo"),
+        (["--seed", "1", "--preset", "balanced"], "--preset goes with a photo"),
+        (["--seed", "1", "--inversion-steps", "1"], "--inversion-steps goes with a photo"),
+        (["--seed", "1", "--frame-every", "2"], "--frame-every goes with --frames or --gif"),
+        (["--seed", "1", "--frame-every", "2", "--server", "local"], "--frame-every does not go with --server"),
+        (["--seed", "1", "--preset", "fast", "--server", "local"], "--preset goes with a photo"),
+    ],
+)
+def test_options_that_would_do_nothing(refused: Callable[..., str], words: list[str], expected: str) -> None:
+    assert expected in refused("drag", *words, "-o", "out.png", "--point", "1,1:9,9")
+
+
+def test_values_may_begin_with_a_minus() -> None:
+    options = build_parser().parse_args(["drag", "p.png", "-o", "o.png", "--crop", "-10,-.5,9,0,9,9,0,9"])
+    assert options.crop[0] == (-10, -0.5)
+    assert build_parser().parse_args(drag_seed("--point", "-1,2:3,4")).pulls[0].pair[0] == (-1, 2)
+
+
 def test_unknown_model_and_unknown_solver(refused: Callable[..., str]) -> None:
     assert "no model named “giraffes”" in refused(*drag_seed("--model", "giraffes", "--point", "1,1:9,9"))
     assert "no model named “face-detector”" in refused(*drag_seed("--model", "face-detector", "--point", "1,1:9,9"))

@@ -37,6 +37,18 @@ def test_text_and_json_tell_the_same(home: Path, capsys: pytest.CaptureFixture[s
     assert text.rstrip().endswith("no problems found")
 
 
+@pytest.mark.parametrize(
+    "place",
+    ["a file", "a file/below", pytest.param("/proc/foo", marks=pytest.mark.skipif("sys.platform != 'linux'"))],
+)
+def test_a_folder_that_takes_no_files_is_a_problem(place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a file").touch()
+    monkeypatch.setenv("KRITA_DRAG_HOME", str(tmp_path / place))
+    found = diagnose()
+    assert any("cannot be used" in problem and "KRITA_DRAG_HOME" in problem for problem in found.problems)
+    assert "free" in found.sections["data"]
+
+
 def test_a_damaged_model_is_a_problem(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = home / "models" / "faces"
     folder.mkdir(parents=True)

@@ -54,6 +54,25 @@ def test_lossless_round_trip_keeps_pixels_alpha_and_profile(
     assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
 
 
+@pytest.mark.parametrize("extension", [".png", ".jpg", ".tif", ".webp"])
+def test_the_resolution_in_print_is_kept(tmp_path: Path, rgb: np.ndarray, extension: str) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # lying on its side
+    exif[0x011A], exif[0x011B], exif[0x0128] = 300.0, 150.0, 2  # all that WebP has
+    Image.fromarray(rgb).save(tmp_path / f"photo{extension}", dpi=(300, 150), exif=exif)
+    picture = load_picture(tmp_path / f"photo{extension}")
+    assert picture.dpi == pytest.approx((150, 300), rel=1e-3)
+    save_picture(tmp_path / f"saved{extension}", picture)
+    assert load_picture(tmp_path / f"saved{extension}").dpi == pytest.approx((150, 300), rel=1e-3)
+
+
+def test_no_resolution_and_one_of_no_use(tmp_path: Path, rgb: np.ndarray) -> None:
+    Image.fromarray(rgb).save(tmp_path / "plain.png")
+    Image.fromarray(rgb).save(tmp_path / "odd.tif", dpi=(0, float(2**31)))
+    for name in ("plain.png", "odd.tif"):
+        assert load_picture(tmp_path / name).dpi is None
+
+
 def test_jpeg_is_laid_over_white(tmp_path: Path, rgb: np.ndarray) -> None:
     alpha = np.zeros(rgb.shape[:2], np.uint8)
     save_picture(tmp_path / "a.jpg", Picture(rgb, alpha, SRGB))
