@@ -77,9 +77,7 @@ class DragDocker(DockWidget):
         parts.addWidget(self._actions)
         self._actions.setContentsMargins(pad, pad, pad, pad)
         bar = scroll.verticalScrollBar().sizeHint().width()
-        self._all.setMinimumWidth(
-            body.minimumSizeHint().width() + bar
-        )  # else the arrows are cut off
+        self._all.setMinimumWidth(body.minimumSizeHint().width() + bar)  # else the arrows are cut off
         self._connect()
         return self._all
 

@@ -131,7 +131,9 @@ class KritaDocument:
             )
         return mask
 
-    def add_result(self, source: Any, name: str, box: Box, bgra: bytes, mask: str = "") -> Any:
+    def add_result(
+        self, source: Any, name: str, box: Box, bgra: bytes, mask: str = "", before: Any | None = None
+    ) -> Any:
         """Add a layer above the source: one undo step, filled before it is put in, in the document's colours.
 
         Args:
@@ -140,6 +142,7 @@ class KritaDocument:
             box: where it lies, document pixels.
             bgra: its pixels, straight alpha, sRGB.
             mask: name of a transparency mask that gets the soft edge, where Krita can make one; empty: no mask.
+            before: an earlier result beside the source, to put it above that.
 
         Raises:
             LayerChanged: the source is no longer in the document.
@@ -163,7 +166,9 @@ class KritaDocument:
                 start = (band.y - box.y) * stride
                 rows = QtCore.QByteArray(bgra[start : start + band.h * stride])
                 node.setPixelData(convert(rows, band), band.x, band.y, band.w, band.h)
-        if not parent.addChildNode(node, source):
+        if before is not None and not _are_siblings(before, source):
+            before = None
+        if not parent.addChildNode(node, before or source):
             raise LayerChanged("Krita did not take the result's layer.", "Unlock the group that the source is in.")
         return node
 
@@ -269,6 +274,12 @@ class _Conversion:
         node.setPixelData(data, 0, 0, box.w, box.h)
         _set_space(node, self._after)
         return node.pixelData(0, 0, box.w, box.h)
+
+
+def _are_siblings(one: Any, other: Any) -> bool:
+    """Whether two layers are in one group."""
+    parents = one.parentNode(), other.parentNode()
+    return all(parents) and parents[0].uniqueId() == parents[1].uniqueId()
 
 
 def is_markers(node: Any) -> bool:

@@ -11,6 +11,7 @@ from .geometry import Box, box_around, part_to_send
 from .guard import guarded
 from .markers import MarkerLayer
 from .pairs import Pair, PairEditor
+from .placed_results import PlacedResults
 from .placement import Placement
 from .qt import QtCore, Signal
 from .reading import BandReader
@@ -26,35 +27,6 @@ SEND_LIMIT_PX = 4096
 MARKERS_MS = 500  # how often Krita's own tools and undo are looked for
 FRAMES = 10  # of an animation, between its first and its last
 ACTIVATION_MS = 300  # Krita makes a new layer the active one some time after it was added
-
-
-class _Result:
-    """A result in the document.
-
-    Args:
-        node: its layer.
-        patch: the state that it shows; None: of an earlier time.
-    """
-
-    def __init__(self, node: Any, patch: Patch | None = None) -> None:
-        self.node, self.patch = node, patch
-        self.reopened_as: Patch | None = None  # the state that it led to
-        self._shown = True
-
-    @property
-    def is_gone(self) -> bool:
-        """Whether it is not in the document any more: Krita's undo took it out."""
-        return self.node.parentNode() is None
-
-    def keeps(self, patch: Patch) -> bool:
-        """Whether a state can be had from the document again."""
-        return patch is self.patch or patch is self.reopened_as
-
-    def show(self, on: bool) -> None:
-        """Show or hide it, unless the artist has chosen since."""
-        if on != self._shown:
-            self._shown = on
-            self.node.setVisible(on)
 
 
 class Edit(QtCore.QObject):
@@ -90,8 +62,7 @@ class Edit(QtCore.QObject):
         self._settings = settings
         self._source: Any | None = None
         self._follows_gesture = False  # live mode has begun to follow the one that is held
-        self._latest: _Result | None = None  # of this edit in the document
-        self._older: list[_Result] = []
+        self._placed = PlacedResults()
         self._sums: Sequence[int] = ()  # of the bands that were read
         self._placement: Placement | None = None
         self._drag_after = False
@@ -149,7 +120,7 @@ class Edit(QtCore.QObject):
     def prepare(self) -> None:
         """Read the active layer and let the model find it; asks before that drops a drag that was not applied."""
         self._drag_after = False
-        if self._has_more_than_document and not self._was_warned:
+        if self._placed.lack(self.session.shown.patch) and not self._was_warned:
             self._was_warned = True
             self.session.note("This gives up what was dragged and not applied. Press again if that is meant.")
             return
@@ -158,14 +129,8 @@ class Edit(QtCore.QObject):
     def warn_saved(self) -> None:
         """The document was saved: say so if its file lacks what was dragged."""
         sentence = "The file has the points, but not what was dragged since the last Apply: apply, then save again."
-        if self._has_more_than_document and sentence not in self.session.notes:
+        if self._placed.lack(self.session.shown.patch) and sentence not in self.session.notes:
             self.session.note(sentence)
-
-    @property
-    def _has_more_than_document(self) -> bool:
-        """Whether a state is shown that is in no layer."""
-        patch = self.session.shown.patch
-        return patch is not None and (self._latest is None or not self._latest.keeps(patch))
 
     def adopt(self, sid: str, model: str, source: Any, corners: Sequence[Sequence[float]]) -> None:
         """Go on with a session of the engine whose picture this document was made of.
@@ -178,7 +143,7 @@ class Edit(QtCore.QObject):
         """
         self._source, self.source_name, self._sums = source, source.name(), ()
         self._placement = Placement(self.document, source, self.document.frame)
-        self._forget_results()
+        self._placed.begin_again()
         self.session.adopt(sid, self.document.frame, model, corners)
         self.set_editing(True)
 
@@ -232,7 +197,7 @@ class Edit(QtCore.QObject):
         self._watch.stop()
         self.reader.stop()
         self._results.stop()
-        self._forget_results()
+        self._placed.begin_again()
         self.editing = False
         self.session.close()
 
@@ -241,7 +206,7 @@ class Edit(QtCore.QObject):
     @guarded
     def gesture_pressed(self) -> None:
         """A gesture began."""
-        self._follows_gesture = False
+        self._follows_gesture = self._was_warned = False
         if self.editor.held is None:
             self.session.report(BadPoints(f"There are {MAX_POINTS} points, and no more can be.", "Delete one first."))
 
@@ -296,7 +261,7 @@ class Edit(QtCore.QObject):
     def follow_markers(self) -> None:
         """Take what undo, redo and Krita's own tools have made of layer, markers and results."""
         self._follow_layer()
-        if self._latest is not None and self._latest.is_gone:
+        if self._placed.is_latest_gone:
             self._session_changed()
         pairs = self.markers.read()
         if self.editor.held is None and pairs != self.editor.pairs:
@@ -322,7 +287,7 @@ class Edit(QtCore.QObject):
             self._source, self.source_name, self._sums = source.node, source.name, sums
             self._placement = placement
             self._was_warned = False
-            self._forget_results()
+            self._placed.begin_again()
             frame = wire.Frame("u1", (box.h, box.w, 4), pixels)
             self.session.prepare(
                 frame, box, settings.model, settings.preset, settings.preview_px, self.editor.pairs, self._selected(box)
@@ -389,8 +354,9 @@ class Edit(QtCore.QObject):
 
     def _session_changed(self) -> None:
         session = self.session
-        self._follow_result()
-        self.scene.follow(session, self.show_inverted, self._latest.patch if self._latest is not None else None)
+        begun = session.stage not in (Stage.EMPTY, Stage.OPENING, Stage.PREPARING, Stage.CLOSED)
+        self._placed.follow(session.shown.patch, on_canvas=self.editing and begun)
+        self.scene.follow(session, self.show_inverted, self._placed.patch)
         if session.stage is Stage.READY:
             self._is_ready()
         elif session.stage is Stage.EMPTY and self.reader.fraction is None:  # it failed
@@ -399,8 +365,7 @@ class Edit(QtCore.QObject):
 
     def _is_ready(self) -> None:
         """Do what was to follow."""
-        if self._latest is not None and self._latest.patch is None and self._latest.reopened_as is None:
-            self._latest.reopened_as = self.session.shown.patch
+        self._placed.reopened(self.session.shown.patch)
         if self._drag_after:
             self._drag_after = False
             self._guarded_command(self._drag)
@@ -413,7 +378,7 @@ class Edit(QtCore.QObject):
         self.source_name = self._source.name() if self._source is not None else ""
         self.set_editing(True)
         self.session.restore(kept.file, kept.box, kept.model, self.editor.pairs)
-        self._latest, self._older = None if result is None else _Result(result), []
+        self._placed.begin_again(result)
 
     # Results
 
@@ -429,7 +394,7 @@ class Edit(QtCore.QObject):
     def _insert(self, patch: Patch, file: bytes | None) -> None:
         painted = self._results.painted_on(self._source, self.session.box, self._sums, patch.box)
         mask = self._settings().separate_mask
-        result, source = self._results.add_layer(self._source, self._result_name(), patch, mask)
+        result, source = self._results.add_layer(self._source, self._result_name(), patch, mask, self._placed.node)
         self._remember(result, source, patch, file)
         QtCore.QTimer.singleShot(2 * ACTIVATION_MS, guarded(lambda: self._back_to_source(source, result)))
         if painted:
@@ -455,29 +420,9 @@ class Edit(QtCore.QObject):
                 "The picture has been scaled or turned since it was prepared.", "Undo that, or prepare it again."
             )
 
-    def _follow_result(self) -> None:
-        """Show the latest result only while the canvas shows no other state: one would lie over the other.
-
-        When Krita has undone it, the one before it is the latest again.
-        """
-        while self._latest is not None and self._latest.is_gone:
-            self._latest = self._older.pop() if self._older else None
-        if self._latest is not None:
-            patch, stage = self.session.shown.patch, self.session.stage
-            other = patch is None or patch is not self._latest.patch
-            begun = stage not in (Stage.EMPTY, Stage.OPENING, Stage.PREPARING, Stage.CLOSED)
-            self._latest.show(not (self.editing and begun and other))
-
-    def _forget_results(self) -> None:
-        """Leave the results to the artist."""
-        self._latest, self._older = None, []
-
     def _remember(self, result: Any, source: Any, patch: Patch, file: bytes | None) -> None:
         """Note what is in the document now, and keep beside it what reopens the edit."""
-        if self._latest is not None:
-            self._latest.show(False)
-            self._older.append(self._latest)
-        self._latest = _Result(result, patch)
+        self._placed.add(result, patch)
         if file is not None:
             kept = Kept(self.session.model, source.uniqueId().toString(), self.session.box, file)
             self.document.remember(result, kept.to_bytes())

@@ -78,7 +78,9 @@ class Results(QtCore.QObject):
         self._name = ""
         self._written.connect(self._frames_written)
 
-    def add_layer(self, source: Any | None, name: str, patch: Patch, mask: bool) -> tuple[Any, Any]:
+    def add_layer(
+        self, source: Any | None, name: str, patch: Patch, mask: bool, before: Any | None = None
+    ) -> tuple[Any, Any]:
         """Add the result above its source, or above the active layer if the source is gone.
 
         Args:
@@ -86,6 +88,7 @@ class Results(QtCore.QObject):
             name: of the result.
             patch: its picture.
             mask: whether the soft edge becomes a transparency mask.
+            before: an earlier result of the edit, which it goes above.
 
         Returns:
             The result's node and the source's.
@@ -96,7 +99,7 @@ class Results(QtCore.QObject):
         if source is None or source.parentNode() is None:
             source = self._document.source().node
         edge = tr("Soft edge") if mask else ""
-        return self._document.add_result(source, name, patch.box, bytes(patch.bgra), edge), source
+        return self._document.add_result(source, name, patch.box, bytes(patch.bgra), edge, before), source
 
     def painted_on(self, source: Any | None, read: Box, sums: Sequence[int], box: Box) -> bool:
         """Whether a layer has changed around a box since it was read.

@@ -159,6 +159,7 @@ def test_a_locked_source_is_read_and_stays_as_it_is(krita: PluginSession) -> Non
     krita.apply()
     assert picture(krita, BACKGROUND).tobytes() == krita.run("photo")
     assert krita.run("layer('Background').locked()")
+    assert krita.run("[n.visible() for n in layers() if n.name().startswith('[Drag]')]") == [False, True], "the latest"
 
 
 def test_saved_and_reopened(krita: PluginSession, template: Profile, desktop: Desktop, models_folder: Path) -> None:
@@ -177,6 +178,23 @@ def test_saved_and_reopened(krita: PluginSession, template: Profile, desktop: De
         again.run("edit().reopen()")
         again.wait_for_stage("ready", timeout_s=60)
         assert again.run("edit().session.shown.undos") >= 1
+
+
+def test_the_edit_goes_with_its_layer(krita: PluginSession) -> None:
+    box = "[edit().session.box.x, edit().session.box.y]"
+    krita.run("layer('Background').setLocked(False)")
+    krita.click_button("Place points")
+    krita.run("layer('Background').move(7, -4)")
+    krita.until(f"{box} == [7, -4]")
+    krita.run("k.activeDocument().crop(10, 20, 400, 400)")
+    krita.until(f"{box} == [-3, -24]")
+    assert krita.run("edit().scene.corners[0].x") < 400
+    krita.run("k.activeDocument().scaleImage(200, 200, 300, 300, 'Bicubic')")
+    krita.settle()
+    krita.click_button("Drag")
+    krita.until("edit().session.problem is not None and 'scaled' in edit().session.problem.message")
+    krita.run("edit().session.dismiss(); edit().set_editing(False); k.action('edit_undo').trigger()")
+    krita.until("k.activeDocument().width() == 400 and edit()._follow_layer()")
 
 
 def test_a_document_that_is_closed_during_a_drag(krita: PluginSession) -> None:
