@@ -193,8 +193,10 @@ def test_the_edit_goes_with_its_layer(krita: PluginSession) -> None:
     krita.settle()
     krita.click_button("Drag")
     krita.until("edit().session.problem is not None and 'scaled' in edit().session.problem.message")
-    krita.run("edit().session.dismiss(); edit().set_editing(False); k.action('edit_undo').trigger()")
-    krita.until("k.activeDocument().width() == 400 and edit()._follow_layer()")
+    krita.run("edit().session.dismiss(); edit().set_editing(False)")
+    krita.run("k.action('edit_undo').trigger()")
+    krita.until("k.activeDocument().width() == 400")
+    assert krita.run("edit()._follow_layer()")
 
 
 def test_a_document_that_is_closed_during_a_drag(krita: PluginSession) -> None:
