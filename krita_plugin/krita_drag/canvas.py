@@ -136,8 +136,11 @@ class CanvasOverlay(QtWidgets.QWidget):
     @guarded
     def enterEvent(self, event: Any) -> None:  # noqa: N802 Qt's name
         """Take the keys: else Del clears the layer while the focus is still on a button of the docker."""
-        if self._editing:
-            self._listen()
+        if not self._editing:
+            return
+        self._listen()
+        writes = isinstance(self.window().focusWidget(), (QtWidgets.QLineEdit, QtWidgets.QTextEdit))
+        if not writes:  # it takes Del itself
             self._widgets.canvas.setFocus(Qt.FocusReason.MouseFocusReason)
 
     def _listen(self) -> None:

@@ -1,4 +1,4 @@
-"""The document in Krita: pixels and selection out, result layer in. The only module that touches its nodes.
+"""The document in Krita: pixels and selection out, result layer in.
 
 Pixels leave and arrive as rows of BGRA, 8 bit, straight alpha, sRGB; those of other documents are converted by Krita
 itself, on a layer of a hidden document: in the artist's own document every conversion would be an undo step.
@@ -61,6 +61,12 @@ class KritaDocument:
     def is_open(self, documents: Iterable[Any]) -> bool:
         """Whether it is among Krita's open documents."""
         return any(document.rootNode().uniqueId().toString() == self.key for document in documents)
+
+    def holds(self, node: Any) -> bool:
+        """Whether a layer is in the document, and not only in a group that was taken out of it."""
+        while node is not None and node.uniqueId().toString() != self.key:
+            node = node.parentNode()
+        return node is not None
 
     def source(self) -> Source:
         """Look at the active layer.

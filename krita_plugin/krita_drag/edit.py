@@ -27,6 +27,9 @@ SEND_LIMIT_PX = 4096
 MARKERS_MS = 500  # how often Krita's own tools and undo are looked for
 FRAMES = 10  # of an animation, between its first and its last
 ACTIVATION_MS = 300  # Krita makes a new layer the active one some time after it was added
+LACKS = "The file has the points, but not the drag on the canvas: apply that, then save again."
+HIDES = "The file hides the result, as the canvas shows another state: apply that, or press Esc, then save again."
+DROPS = "This gives up what was dragged and not applied. Press again if that is meant."
 
 
 class Edit(QtCore.QObject):
@@ -62,12 +65,11 @@ class Edit(QtCore.QObject):
         self._settings = settings
         self._source: Any | None = None
         self._follows_gesture = False  # live mode has begun to follow the one that is held
-        self._placed = PlacedResults()
+        self._placed = PlacedResults(self.document.holds)
         self._sums: Sequence[int] = ()  # of the bands that were read
         self._placement: Placement | None = None
         self._drag_after = False
-        self._was_warned = False  # that preparing again drops what was dragged
-        self._written: tuple[Patch, bytes | None] | None = None  # what the frames that are being written end with
+        self._file: bytes | None = None  # of the result whose frames are being written
         self._results = Results(self.document)
         self._results.frames_done.connect(self._frames_done)
         self._watch = QtCore.QTimer(self)
@@ -87,7 +89,7 @@ class Edit(QtCore.QObject):
     @property
     def is_out_of_sight(self) -> bool:
         """Whether there is a picture that neither the canvas shows, as no points are placed, nor the document."""
-        return not self.editing and not self.show_inverted and self.scene.preview is not None
+        return not self.editing and not self.show_inverted and self._is_only_here
 
     def look_at_source(self) -> tuple[str, bool]:
         """Return the name of the layer that is edited or would be, and whether a selection limits the edit."""
@@ -120,17 +122,26 @@ class Edit(QtCore.QObject):
     def prepare(self) -> None:
         """Read the active layer and let the model find it; asks before that drops a drag that was not applied."""
         self._drag_after = False
-        if self._placed.lack(self.session.shown.patch) and not self._was_warned:
-            self._was_warned = True
-            self.session.note("This gives up what was dragged and not applied. Press again if that is meant.")
-            return
-        self._guarded_command(self._prepare)
+        self._after_asking(self._prepare)
 
     def warn_saved(self) -> None:
-        """The document was saved: say so if its file lacks what was dragged."""
-        sentence = "The file has the points, but not what was dragged since the last Apply: apply, then save again."
-        if self._placed.lack(self.session.shown.patch) and sentence not in self.session.notes:
+        """The document was saved: say so if its file lacks what the canvas shows."""
+        sentence = LACKS if self._is_only_here else HIDES if self._placed.is_hidden else ""
+        if sentence and sentence not in self.session.notes:
             self.session.note(sentence)
+
+    @property
+    def _is_only_here(self) -> bool:
+        """Whether there is a picture that the document lacks, and could not bring back."""
+        return self.session.shown.patch is not None and not self._placed.keeps(self.session.token)
+
+    def _after_asking(self, command: Callable[[], None]) -> None:
+        """Do what gives the present edit up; if something would be lost, only when it is asked for again."""
+        if self._is_only_here and DROPS not in self.session.notes:
+            self.session.dismiss()
+            self.session.note(DROPS)
+        else:
+            self._guarded_command(command)
 
     def adopt(self, sid: str, model: str, source: Any, corners: Sequence[Sequence[float]]) -> None:
         """Go on with a session of the engine whose picture this document was made of.
@@ -149,7 +160,6 @@ class Edit(QtCore.QObject):
 
     def drag(self) -> None:
         """Drag; a picture that is not prepared yet is prepared first."""
-        self._was_warned = False
         self._guarded_command(self._drag)
 
     def stop(self) -> None:
@@ -173,7 +183,7 @@ class Edit(QtCore.QObject):
 
     def reopen(self) -> None:
         """Continue the edit that a result in this document was made with."""
-        self._guarded_command(self._reopen)
+        self._after_asking(self._reopen)
 
     def set_show_inverted(self, on: bool) -> None:
         """Show what the model can draw of the picture, instead of the edit."""
@@ -197,7 +207,7 @@ class Edit(QtCore.QObject):
         self._watch.stop()
         self.reader.stop()
         self._results.stop()
-        self._placed.begin_again()
+        self._placed.forget()
         self.editing = False
         self.session.close()
 
@@ -206,7 +216,7 @@ class Edit(QtCore.QObject):
     @guarded
     def gesture_pressed(self) -> None:
         """A gesture began."""
-        self._follows_gesture = self._was_warned = False
+        self._follows_gesture = False
         if self.editor.held is None:
             self.session.report(BadPoints(f"There are {MAX_POINTS} points, and no more can be.", "Delete one first."))
 
@@ -215,15 +225,16 @@ class Edit(QtCore.QObject):
         """The held end is elsewhere: in live mode the picture follows it, unless it still follows another gesture."""
         if self._follows_gesture:
             self.session.live_move(self.editor.pairs)
-        elif self._settings().live and self.session.stage is Stage.READY:
+        elif self._settings().live and self.session.stage is Stage.READY and not self.is_writing:
             self._guarded_command(self._live_press)
             self._follows_gesture = self.session.stage is Stage.LIVE
 
     @guarded
     def gesture_released(self, changed: bool) -> None:
         """The gesture ended."""
-        if self.session.stage is Stage.LIVE and not self._follows_gesture:
-            self._drag_after = changed  # once the gesture before has come to its end
+        if not self._follows_gesture:
+            waits = self._settings().live and self.session.stage in (Stage.LIVE, Stage.DRAGGING, Stage.STEPPING)
+            self._drag_after = self._drag_after or (changed and waits)  # once what goes on has come to its end
         elif self.session.stage is Stage.LIVE:
             if frozenset(pair.key for pair in self.editor.pairs) == self.session.dragged:
                 self.session.live_release(self.editor.pairs)
@@ -261,7 +272,7 @@ class Edit(QtCore.QObject):
     def follow_markers(self) -> None:
         """Take what undo, redo and Krita's own tools have made of layer, markers and results."""
         self._follow_layer()
-        if self._placed.is_latest_gone:
+        if self._placed.has_changed():
             self._session_changed()
         pairs = self.markers.read()
         if self.editor.held is None and pairs != self.editor.pairs:
@@ -286,7 +297,6 @@ class Edit(QtCore.QObject):
             settings = self._settings()
             self._source, self.source_name, self._sums = source.node, source.name, sums
             self._placement = placement
-            self._was_warned = False
             self._placed.begin_again()
             frame = wire.Frame("u1", (box.h, box.w, 4), pixels)
             self.session.prepare(
@@ -333,6 +343,7 @@ class Edit(QtCore.QObject):
 
     def _live_press(self) -> None:
         self._require_layer()
+        self.show_inverted = False
         self.session.live_press(self.editor.pairs, drag_options(self._settings()), self._mask())
 
     def _mask(self) -> bytes | None:
@@ -355,8 +366,8 @@ class Edit(QtCore.QObject):
     def _session_changed(self) -> None:
         session = self.session
         begun = session.stage not in (Stage.EMPTY, Stage.OPENING, Stage.PREPARING, Stage.CLOSED)
-        self._placed.follow(session.shown.patch, on_canvas=self.editing and begun)
-        self.scene.follow(session, self.show_inverted, self._placed.patch)
+        self._placed.follow(session.token, self.editing and begun, self._source)
+        self.scene.follow(session, self.show_inverted, self._placed.shows(session.token))
         if session.stage is Stage.READY:
             self._is_ready()
         elif session.stage is Stage.EMPTY and self.reader.fraction is None:  # it failed
@@ -365,10 +376,11 @@ class Edit(QtCore.QObject):
 
     def _is_ready(self) -> None:
         """Do what was to follow."""
-        self._placed.reopened(self.session.shown.patch)
+        self._placed.reopened(self.session.token)
         if self._drag_after:
             self._drag_after = False
-            self._guarded_command(self._drag)
+            if any(not pair.is_anchor for pair in self.editor.pairs):
+                self._guarded_command(self._drag)
 
     def _reopen(self) -> None:
         kept, result = self._results.reopen()
@@ -376,8 +388,14 @@ class Edit(QtCore.QObject):
         self.reader.stop()
         self._source, self._sums, self._placement = self.document.find(kept.source), (), None
         self.source_name = self._source.name() if self._source is not None else ""
+        box = kept.box
+        if self._source is not None:
+            now = self._source.position()
+            x, y = kept.at or (now.x(), now.y())
+            box = box.shifted(now.x() - x, now.y() - y)
+            self._placement = Placement(self.document, self._source, box)
         self.set_editing(True)
-        self.session.restore(kept.file, kept.box, kept.model, self.editor.pairs)
+        self.session.restore(kept.file, box, kept.model, self.editor.pairs)
         self._placed.begin_again(result)
 
     # Results
@@ -386,7 +404,7 @@ class Edit(QtCore.QObject):
     def _saved(self, patch: Patch, file: bytes | None) -> None:
         frames, self.session.shown.frames = self.session.shown.frames, []
         if frames:
-            self._written = patch, file
+            self._file = file
             self._results.add_frames([None, *frames, patch], self._result_name())
         else:
             self._guarded_command(lambda: self._insert(patch, file))
@@ -395,24 +413,28 @@ class Edit(QtCore.QObject):
         painted = self._results.painted_on(self._source, self.session.box, self._sums, patch.box)
         mask = self._settings().separate_mask
         result, source = self._results.add_layer(self._source, self._result_name(), patch, mask, self._placed.node)
-        self._remember(result, source, patch, file)
-        QtCore.QTimer.singleShot(2 * ACTIVATION_MS, guarded(lambda: self._back_to_source(source, result)))
+        self._remember(result, source, file)
         if painted:
             self.session.note("The layer was painted on since it was prepared; the result shows it as it was then.")
         self.set_editing(False)
+        self._session_changed()
 
     def _follow_layer(self) -> bool:
         """Go with the layer where it was moved or cropped to; whether it is still the picture that was prepared."""
         if self._placement is None or self.session.stage is not Stage.READY or self._is_source_gone:
             return True
         shift = self._placement.shift()
-        if shift is not None and any(shift):
-            self.session.shift(*shift)
+        if shift is not None and shift.resized:
+            self._sums = ()  # of bands that are cut off, perhaps
+        if shift is not None and (shift.x or shift.y):
+            if not shift.resized:
+                self._placed.begin_again()  # results stay where they are
+            self.session.shift(shift.x, shift.y)
         return shift is not None
 
     @property
     def _is_source_gone(self) -> bool:
-        return self._source is None or self._source.parentNode() is None
+        return self._source is None or not self.document.holds(self._source)
 
     def _require_layer(self) -> None:
         if not self._follow_layer():
@@ -420,12 +442,15 @@ class Edit(QtCore.QObject):
                 "The picture has been scaled or turned since it was prepared.", "Undo that, or prepare it again."
             )
 
-    def _remember(self, result: Any, source: Any, patch: Patch, file: bytes | None) -> None:
+    def _remember(self, result: Any, source: Any, file: bytes | None) -> None:
         """Note what is in the document now, and keep beside it what reopens the edit."""
-        self._placed.add(result, patch)
+        self._placed.add(result, self.session.token)
         if file is not None:
-            kept = Kept(self.session.model, source.uniqueId().toString(), self.session.box, file)
+            at = source.position()
+            key = source.uniqueId().toString()
+            kept = Kept(self.session.model, key, self.session.box, file, (at.x(), at.y()))
             self.document.remember(result, kept.to_bytes())
+        QtCore.QTimer.singleShot(2 * ACTIVATION_MS, guarded(lambda: self._back_to_source(source, result)))
 
     def _back_to_source(self, source: Any, result: Any) -> None:
         """Make the source the active layer again, so that the next preparation does not read the result."""
@@ -438,10 +463,11 @@ class Edit(QtCore.QObject):
         if failure is not None:
             self.session.report(failure)
             return
-        if self._source is not None and self._written is not None:
-            self._remember(layer, self._source, *self._written)
-        self._written = None
+        if self._source is not None:
+            self._remember(layer, self._source, self._file)
+        self._file = None
         self.set_editing(False)
+        self._session_changed()
 
     def _result_name(self) -> str:
         count = sum(not pair.is_anchor for pair in self.editor.pairs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 import threading
 from pathlib import Path
@@ -98,4 +99,5 @@ class FrameWriter:
 
     def _remove(self) -> None:
         if self._folder is not None:
-            self._folder.cleanup()
+            with contextlib.suppress(OSError):  # Windows: somebody still looks into it
+                self._folder.cleanup()

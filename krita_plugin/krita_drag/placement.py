@@ -11,17 +11,18 @@ GRID = 12  # pixels along each side that are remembered
 
 
 class Shift(NamedTuple):
-    """How far a layer has moved since, document pixels."""
+    """How far a layer has moved since, document pixels, and whether the document has another size now."""
 
     x: int
     y: int
+    resized: bool = False
 
 
 class Placement:
     """Where a layer lies.
 
     Krita tells neither of moves nor of crops; both change the layer's position. A document of another size was cropped
-    or extended if the pixels are still where they should be; else it was scaled or turned.
+    or extended if the pixels are still where they should be; else it was scaled or turned. Half a turn is not noticed.
 
     Args:
         document: the layer's.
@@ -38,12 +39,15 @@ class Placement:
         ]
         self._pixels = self._read(self._places)
         self._position, self._size = self._now()
+        self._refused: tuple | None = None  # position and size of another picture
 
     def shift(self) -> Shift | None:
         """Return how far it has moved, and count from there on; None if it is not the same picture any more."""
-        position, size = self._now()
-        moved = Shift(position[0] - self._position[0], position[1] - self._position[1])
-        if size != self._size and not self._is_same(moved):
+        position, size = now = self._now()
+        resized = size != self._size
+        moved = Shift(position[0] - self._position[0], position[1] - self._position[1], resized)
+        if (resized and now == self._refused) or (resized and not self._is_same(moved)):
+            self._refused = now  # looked at once: it takes a hidden document where colours are converted
             return None
         self._position, self._size = position, size
         self._places = [(x + moved.x, y + moved.y) for x, y in self._places]

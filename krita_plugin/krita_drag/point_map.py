@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Iterable, Sequence
+from itertools import count
+from typing import Any, Iterable, NamedTuple, Sequence
 
 from .edit_state import Patch
 from .geometry import Box, Point
 from .pairs import SAME_PX, Pair
 
+_tokens = count()
 Points = tuple  # of (handle x, handle y, target x, target y), pixels of what was sent
 
 
@@ -43,6 +45,14 @@ class Places:
         return moved
 
 
+class _State(NamedTuple):
+    """A state of the history: a name that no other one ever has, the pairs that led to it, where their handles are."""
+
+    token: int
+    pairs: tuple[Pair, ...] = ()
+    places: Places = Places()
+
+
 class PointMap:
     """Remembers which pairs the engine has, and which ones led to each state of the history.
 
@@ -51,6 +61,7 @@ class PointMap:
 
     Attributes:
         places: where the handles are in the state shown.
+        token: of the state shown; None while a drag goes on, which shows none of them.
     """
 
     def __init__(self, box: Box) -> None:
@@ -59,7 +70,8 @@ class PointMap:
         self._pairs: tuple[Pair, ...] = ()
         self._handles: dict[int, Point] = {}
         self._state = 0
-        self._of_state: dict[int, tuple[Pair, ...]] = {}
+        self.token: int | None = next(_tokens)
+        self._states = {0: _State(self.token)}
 
     @property
     def keys(self) -> frozenset[int]:
@@ -73,21 +85,21 @@ class PointMap:
         elsewhere since: then it means that place of the picture shown.
         """
         self._handles = {pair.key: self.places.of(pair) or pair.handle for pair in pairs}
-        self._pairs = tuple(pairs)
+        self._pairs, self.token = tuple(pairs), None
         return self.points(pairs)
 
     def reach(self, state: int) -> None:
         """Show the state that the latest drag has led to; what was undone before is given up."""
-        kept = {number: pairs for number, pairs in self._of_state.items() if number <= self._state}
-        if state == self._state:  # the engine has forgotten its oldest state
-            kept = {number - 1: pairs for number, pairs in kept.items()}
-        self._of_state = {**kept, state: self._pairs}
+        kept = {number: one for number, one in self._states.items() if number <= self._state}
+        if state == self._state:  # the engine has forgotten its oldest state after the picture as opened
+            kept = {number - (number > 0): one for number, one in kept.items() if number != 1}
+        self._states = {**kept, state: _State(next(_tokens), self._pairs)}
         self.show(state)
 
     def show(self, state: int) -> None:
-        """Show a state of the history; where its handles are is not known until `track`."""
-        self._state, self._pairs = state, self._of_state.get(state, ())
-        self.places = Places()
+        """Show a state of the history."""
+        shown = self._states.setdefault(state, _State(next(_tokens)))
+        self._state, self._pairs, self.token, self.places = state, shown.pairs, shown.token, shown.places
 
     def points(self, pairs: Sequence[Pair]) -> Points:
         """Return the engine's points of the drag that goes on, with the pairs' present targets."""
@@ -103,13 +115,18 @@ class PointMap:
         if handles and len(handles) == len(self._pairs):
             doubtful = lost if len(lost) == len(handles) else [False] * len(handles)
             self.places = Places(self._pairs, [self.to_document(place) for place in handles], doubtful)
+            if self.token is not None:
+                self._states[self._state] = self._states[self._state]._replace(places=self.places)
 
     def shift(self, dx: int, dy: int) -> None:
         """The layer was moved by (dx, dy), document pixels, and its handles with it."""
         self.box = self.box.shifted(dx, dy)
         self.places = self.places.shifted(dx, dy)
         self._pairs = _shifted(self._pairs, dx, dy)
-        self._of_state = {state: _shifted(pairs, dx, dy) for state, pairs in self._of_state.items()}
+        self._states = {
+            number: one._replace(pairs=_shifted(one.pairs, dx, dy), places=one.places.shifted(dx, dy))
+            for number, one in self._states.items()
+        }
         self._handles = {key: handle.shifted(dx, dy) for key, handle in self._handles.items()}
 
     def to_document(self, place: Sequence[float]) -> Point:

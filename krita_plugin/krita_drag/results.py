@@ -26,16 +26,19 @@ class Kept(NamedTuple):
         source: unique id of the layer that was edited.
         box: the part of the document that the engine had.
         file: of the engine's session.
+        at: position of that layer then; None: an older version kept none.
     """
 
     model: str
     source: str
     box: Box
     file: bytes
+    at: tuple[int, int] | None = None
 
     def to_bytes(self) -> bytes:
         """Return one line of JSON and the file."""
         facts = {"version": FILE_VERSION, "model": self.model, "source": self.source, "box": list(_sides(self.box))}
+        facts["at"] = self.at
         return json.dumps(facts).encode() + b"\n" + self.file
 
     @staticmethod
@@ -50,8 +53,9 @@ class Kept(NamedTuple):
             facts = json.loads(header)
             if facts["version"] != FILE_VERSION or not file:
                 raise ValueError(header)
-            return Kept(str(facts["model"]), str(facts["source"]), Box(*map(int, facts["box"])), file)
-        except (ValueError, KeyError, TypeError) as reason:
+            at = None if facts.get("at") is None else (int(facts["at"][0]), int(facts["at"][1]))
+            return Kept(str(facts["model"]), str(facts["source"]), Box(*map(int, facts["box"])), file, at)
+        except (ValueError, KeyError, TypeError, IndexError) as reason:
             raise LayerChanged(
                 "What was kept of this edit cannot be read.", "It was made by another version; prepare the layer again."
             ) from reason
@@ -96,7 +100,7 @@ class Results(QtCore.QObject):
         Raises:
             DocumentError: it cannot be added.
         """
-        if source is None or source.parentNode() is None:
+        if source is None or not self._document.holds(source):
             source = self._document.source().node
         edge = tr("Soft edge") if mask else ""
         return self._document.add_result(source, name, patch.box, bytes(patch.bgra), edge, before), source
@@ -129,9 +133,9 @@ class Results(QtCore.QObject):
 
     def stop(self) -> None:
         """Give up the frames that are being written."""
-        if self._writer is not None:
-            self._writer.stop()
-            self._writer = None
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.stop()
 
     def reopen(self) -> tuple[Kept, Any | None]:
         """Return what was kept of the active layer's edit, or else of the last one, and that result's node.

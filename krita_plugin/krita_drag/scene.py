@@ -25,17 +25,17 @@ class Scene:
         self.corners: tuple[Point, ...] = ()
         self._patch: Patch | None = None
 
-    def follow(self, session: EditSession, show_inverted: bool, in_document: Patch | None) -> None:
+    def follow(self, session: EditSession, show_inverted: bool, in_document: bool) -> None:
         """Show the present state of an edit, or what the model can draw of the picture.
 
         Args:
             session: the edit.
             show_inverted: whether what the model can draw is shown.
-            in_document: the state that a layer of the document shows already.
+            in_document: whether a layer of the document shows that state already.
         """
         search = session.stage is Stage.PREPARING
-        patch = session.shown.inverted if show_inverted or search else session.shown.patch
-        patch = None if patch is in_document else patch
+        state = None if in_document else session.shown.patch
+        patch = session.shown.inverted if show_inverted or search else state
         if patch is not self._patch:
             self._patch = patch
             self.preview = None if patch is None else (to_image(patch), patch.box)

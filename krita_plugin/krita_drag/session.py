@@ -75,6 +75,11 @@ class EditSession:
         """Where the handles are in the state shown."""
         return self._map.places
 
+    @property
+    def token(self) -> int | None:
+        """Name of the state shown, which no other one has or had; None while a drag goes on."""
+        return self._map.token
+
     # Commands
 
     def prepare(
@@ -326,6 +331,9 @@ class EditSession:
             self._ask_for_picture()  # what is shown is a preview of a state that nobody has
         else:
             self.stage = Stage.READY
+            if self._unsettled:
+                self._unsettled = False
+                self._map.show(self.shown.undos)
         self.problem = failure
 
     # Parts

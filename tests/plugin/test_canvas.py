@@ -148,6 +148,11 @@ def test_keys_are_taken_from_wherever_the_focus_was(overlay: CanvasOverlay, canv
     at = QtCore.QPointF(5, 5)
     QtWidgets.QApplication.sendEvent(overlay, QtGui.QEnterEvent(at, at, at))
     assert window.focusWidget() is canvas
+    text = QtWidgets.QLineEdit(window)
+    text.show()
+    text.setFocus()
+    QtWidgets.QApplication.sendEvent(overlay, QtGui.QEnterEvent(at, at, at))
+    assert window.focusWidget() is text, "somebody writes"
     overlay.set_editing(False)
     button.setFocus()
     QtWidgets.QApplication.sendEvent(overlay, QtGui.QEnterEvent(at, at, at))

@@ -18,7 +18,7 @@ from krita_drag import pictures
 from krita_drag.desk import Desk
 from krita_drag.docker_view import describe
 from krita_drag.document import KritaDocument, bands_of
-from krita_drag.edit import FRAMES, SEND_LIMIT_PX, Edit
+from krita_drag.edit import DROPS, FRAMES, HIDES, LACKS, SEND_LIMIT_PX, Edit
 from krita_drag.edit_state import Stage
 from krita_drag.geometry import Box, Point
 from krita_drag.link import EngineLink
@@ -161,12 +161,122 @@ def test_of_results_only_the_latest_is_to_be_seen(dragged: Edit, document: Any, 
     assert results() == [True] and dragged.is_out_of_sight
 
 
+@pytest.fixture
+def applied(dragged: Edit, document: Any, settle: Any) -> Edit:
+    dragged.apply()
+    settle(lambda: len(names(document)) == 3 and not dragged.editing)
+    settle(lambda: document.activeNode().name() == "Photo")
+    return dragged
+
+
+def drag_on(edit: Edit, settle: Any) -> None:
+    states = edit.session.shown.undos
+    edit.drag()
+    settle(lambda: edit.session.shown.undos == states + 1 and edit.session.stage is Stage.READY)
+
+
+def says(desk: Desk, edit: Edit) -> str:
+    message = desk.view_of(edit).message
+    return message.text if message else ""
+
+
+def test_a_result_is_never_left_hidden(applied: Edit, document: Any, settle: Any) -> None:
+    result = document.root.childNodes()[1]
+    drag_on(applied, settle)
+    assert not result.visible()
+    applied.prepare()
+    assert applied.session.notes == (DROPS,)
+    applied.prepare()
+    settle(lambda: applied.session.stage is Stage.READY and applied.session.shown.undos == 0)
+    assert result.visible(), "it is the artist's now"
+
+
+def test_undo_and_redo_of_apply(applied: Edit, document: Any) -> None:
+    result = document.root.childNodes()[1]
+    document.root._children.remove(result)
+    result._parent = None
+    applied.follow_markers()
+    assert applied.is_out_of_sight
+    document.root._children.insert(1, result)
+    result._parent = document.root
+    applied.follow_markers()
+    applied.set_editing(True)
+    assert result.visible() and applied.scene.preview is None, "not both, one over the other"
+
+
+def test_a_result_that_was_merged_is_in_the_document(applied: Edit, desk: Desk, document: Any) -> None:
+    for node in document.root.childNodes()[:2]:
+        node.remove()
+    document.add(fake_krita.Node(document, "Merged", "paintlayer")).setPixelData(b"abcd", 0, 0, 1, 1)
+    applied.follow_markers()
+    assert not applied.is_out_of_sight
+    desk.warn_saved(document.fileName())
+    assert not applied.session.notes
+
+
+def test_a_result_that_the_artist_has_hidden_stays_so(applied: Edit, document: Any, settle: Any) -> None:
+    result = document.root.childNodes()[1]
+    result.setVisible(False)
+    applied.go_to(0)
+    settle(lambda: applied.session.stage is Stage.READY)
+    applied.leave()
+    assert not result.visible()
+
+
+def test_what_is_in_the_document_is_known_after_a_crop_and_on_the_way_back(
+    applied: Edit, desk: Desk, document: Any, settle: Any
+) -> None:
+    document.crop(2, 2, 50, 40)
+    applied.follow_markers()
+    drag_on(applied, settle)
+    applied.go_to(1)
+    settle(lambda: applied.session.shown.undos == 1 and applied.session.stage is Stage.READY)
+    applied.leave()
+    assert document.root.childNodes()[1].visible() and not applied.is_out_of_sight
+    assert "not on the canvas" not in says(desk, applied)
+    applied.session.notes = ()
+    applied.prepare()
+    assert applied.reader.fraction is not None, "nothing would be lost"
+    applied.stop()
+
+
+def test_reopening_asks_before_it_drops_a_drag(applied: Edit, engine: FakeEngine, document: Any, settle: Any) -> None:
+    drag_on(applied, settle)
+    document.active = document.root.childNodes()[1]
+    applied.reopen()
+    assert applied.session.notes == (DROPS,) and not engine.asked(wire.Restore)
+    applied.reopen()
+    settle(lambda: bool(engine.asked(wire.Restore)))
+
+
+def test_a_reopened_edit_goes_with_its_layer(applied: Edit, document: Any, settle: Any) -> None:
+    document.crop(2, 3, 50, 40)
+    document.active = document.root.childNodes()[1]
+    applied.reopen()
+    settle(lambda: applied.session.stage is Stage.READY)
+    assert applied.session.box == Box(-2, -3, 64, 48), "it was cropped after it was applied"
+    document.crop(1, 1, 40, 30)
+    applied.follow_markers()
+    assert applied.session.box == Box(-3, -4, 64, 48)
+
+
+def test_a_source_in_a_group_that_was_removed(dragged: Edit, document: Any, settle: Any) -> None:
+    source = document.root.childNodes()[0]
+    group = fake_krita.Node(document, "Group", "grouplayer")
+    document.root._children[0] = group
+    source._parent, group._children = group, [source]
+    other = document.add(fake_krita.Node(document, "Other", "paintlayer"))
+    other.setPixelData(b"abcd", 0, 0, 1, 1)
+    dragged.apply()
+    settle(lambda: "[Drag] faces 1 point" in names(document))
+
+
 def test_a_file_without_the_drag_is_told(dragged: Edit, desk: Desk, document: Any, settle: Any) -> None:
     desk.warn_saved("another.kra")
     assert not dragged.session.notes
     for _ in range(2):
         desk.warn_saved(document.fileName())
-    assert len(dragged.session.notes) == 1 and "apply, then save again" in dragged.session.notes[0]
+    assert len(dragged.session.notes) == 1 and dragged.session.notes[0] == LACKS
     dragged.apply()
     settle(lambda: len(names(document)) == 3)
     desk.warn_saved(document.fileName())
@@ -175,7 +285,7 @@ def test_a_file_without_the_drag_is_told(dragged: Edit, desk: Desk, document: An
     dragged.reopen()
     settle(lambda: dragged.session.stage is Stage.READY)
     desk.warn_saved(document.fileName())
-    assert not dragged.session.notes, "it is kept"
+    assert dragged.session.notes == (HIDES,), "it is kept, but not to be seen"
 
 
 def test_who_leaves_the_canvas_paints_below_no_picture(dragged: Edit, desk: Desk) -> None:
@@ -436,6 +546,17 @@ def test_a_pull_while_another_is_finished_is_dragged_afterwards(
     assert prepared.session.stage is Stage.LIVE
     settle(lambda: prepared.session.shown.undos == 2)
     assert len(engine.asked(wire.Drag)) == 1 and len(engine.asked(wire.Drag)[0].points) == 2
+
+
+def test_pulls_while_another_is_finished_add_up(prepared: Edit, desk: Desk, engine: FakeEngine, settle: Any) -> None:
+    desk.choose("live", True)
+    gesture(prepared, PULL.handle, PULL.target)
+    gesture(prepared, Point(30, 30), Point(35, 30))
+    prepared.editor.press(Point(35, 30), 1.0)  # a click selects, and takes nothing back
+    prepared.gesture_pressed()
+    prepared.gesture_released(prepared.editor.release(Point(35, 30)))
+    settle(lambda: prepared.session.shown.undos == 2)
+    assert len(engine.asked(wire.Drag)[0].points) == 2
 
 
 def test_undo_in_krita_is_followed(prepared: Edit, document: Any, settle: Any) -> None:

@@ -174,6 +174,19 @@ def test_a_failed_drag_shows_the_state_that_is_there(engine: Engine) -> None:
     assert session.problem is not None and session.problem.code == "out-of-memory"
 
 
+def test_a_failed_drag_leaves_each_state_its_handles(engine: Engine) -> None:
+    session = engine.dragged().session
+    session.go_to(0)
+    engine.state(0, 1)
+    session.drag([HOLD, Pair(7, Point(100.5, 50.5), Point(103, 50.5))], DragOptions())
+    engine.answer(wire.Progress, phase="dragging", step=1, of=9, handles=((1, 1), (2, 2)))
+    engine.answer(wire.Error, code="out-of-memory", message="Too large.")
+    assert session.stage is Stage.READY
+    session.go_to(1)
+    engine.state(1, 0, handles=((2.5, 2.0), (2.0, 1.0)))
+    assert session.places.of(PULL) == Point(102.5, 52)
+
+
 def test_a_result_without_a_picture_is_none(engine: Engine) -> None:
     session = engine.dragged().session
     session.shown.patch_is_full = False
