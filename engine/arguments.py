@@ -107,7 +107,7 @@ def _add_drag_outputs(parser: argparse.ArgumentParser) -> None:
         "--frames",
         type=Path,
         metavar="DIR",
-        help="folder for pictures of the way, cut to what the model sees; replaces those of an earlier drag",
+        help="folder for pictures of the way, cut to what the model sees; those with the same names are replaced",
     )
     outputs.add_argument("--gif", type=Path, metavar="FILE", help="the way there as an animation, with the points")
     outputs.add_argument(

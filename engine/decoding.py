@@ -34,7 +34,7 @@ DECODING_ERRORS = (
 _ORIENTATION_TAG = 0x0112
 X_RESOLUTION_TAG, Y_RESOLUTION_TAG, RESOLUTION_UNIT_TAG = 0x011A, 0x011B, 0x0128
 PER_INCH, PER_CENTIMETRE = 2, 3  # values of the last one
-MAX_DPI = 60_000  # JPEG holds 65,535
+MIN_DPI, MAX_DPI = 10, 60_000  # Pillow tells 1 where a file says nothing; JPEG holds 65,535
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -140,16 +140,19 @@ def _dpi(image: Image.Image) -> Dpi | None:
     try:
         # of a PNG without EXIF data before its pixels, Pillow would read those to look behind them
         exif: Mapping[int, Any] = image.getexif() if image.format != "PNG" or "exif" in image.info else {}
+        unit = exif.get(RESOLUTION_UNIT_TAG, PER_INCH)
+        if unit not in (PER_INCH, PER_CENTIMETRE):  # a ratio, which Pillow tells as dots per inch
+            return None
         dpi = image.info.get("dpi")
         if dpi is None:  # of WebP files only the EXIF data tell
-            inches = 2.54 if exif.get(RESOLUTION_UNIT_TAG) == PER_CENTIMETRE else 1.0
+            inches = 2.54 if unit == PER_CENTIMETRE else 1.0
             dpi = exif[X_RESOLUTION_TAG] * inches, exif[Y_RESOLUTION_TAG] * inches
         across, down = (float(number) for number in dpi)
         if exif.get(_ORIENTATION_TAG) in _LYING:
             across, down = down, across
     except DECODING_ERRORS:  # broken metadata, sound pixels
         return None
-    return (across, down) if all(1 <= number <= MAX_DPI for number in (across, down)) else None
+    return (across, down) if all(MIN_DPI <= number <= MAX_DPI for number in (across, down)) else None
 
 
 def _upright(image: Image.Image, notes: list[str]) -> Image.Image:

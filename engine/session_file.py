@@ -165,9 +165,9 @@ def _latent(tensor: Tensor, model: Model) -> Tensor:
 
 def _crop(told: Mapping[str, Any], model: Model) -> Crop:
     crop = crop_from_json(told)
-    if (crop.resolution, crop.margin) != (model.generator.resolution, model.generator.margin):
+    if crop.resolution != model.generator.resolution or crop.margin not in (0, model.generator.margin):
         raise ValueError("the square does not fit the model")
-    return crop
+    return replace(crop, margin=model.generator.margin)  # earlier versions forgot those of squares placed by hand
 
 
 def _region(session: Session, mask: Tensor) -> Region:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from krita_drag.wire.errors import BadOption, BadOutput
@@ -49,9 +48,13 @@ def check_outputs(options: argparse.Namespace, read: list[Path]) -> None:
     outputs = [(path, suffixes) for path, suffixes in named if path]
     for path, suffixes in outputs:
         check_file(path, suffixes)
+    others = [*read, *(path for path, _ in outputs)]
     if options.frames:
         check_folder(options.frames)
-    check_distinct([*read, *(path for path, _ in outputs)])
+        for path in others:
+            if _FRAME.fullmatch(path.name) and path.resolve().parent == options.frames.resolve():
+                raise BadOutput(f"{path} has the name of a frame in the folder of --frames.", "Choose another folder.")
+    check_distinct(others)
 
 
 def conclude(outcome: Outcome, progress: Progress) -> int:
@@ -126,15 +129,17 @@ def _write_frames(outcome: Outcome, progress: Progress) -> None:
     offset = np.array([left, top])
     events: list[DragStep | None] = [*outcome.way()] or [None]
     frames: list[Image.Image] = []
-    _make_folder(options)
     chosen = chosen_steps(len(events), options.frame_every)
+    names = [f"step_{number:04d}.png" for number in chosen]
+    if options.frames:
+        _make_folder(options.frames, names, progress)
     with progress.steps("pictures", len(chosen)) as bar:
-        for number in chosen:
+        for number, name in zip(chosen, names, strict=True):
             event = events[number]
             whole = outcome.before if event is None else session.result(event)
             seen = whole.rgb[top:bottom, left:right]
             if options.frames:
-                save_picture(options.frames / f"step_{number:04d}.png", Picture(seen))
+                save_picture(options.frames / name, Picture(seen))
             if options.gif:
                 places = no_points() if event is None else session.crop.to_document(event.handles) - offset
                 markers = Markers(outcome.handles - offset, outcome.targets - offset, places)
@@ -144,16 +149,12 @@ def _write_frames(outcome: Outcome, progress: Progress) -> None:
         save_gif(options.gif, frames)
 
 
-def _make_folder(options: Any) -> None:
-    """Make the folder of the frames, or take those of an earlier drag out of it; other files stay."""
-    if not options.frames:
-        return
+def _make_folder(folder: Path, names: list[str], progress: Progress) -> None:
+    """Make the folder of the frames; those of an earlier drag that are not written over stay, and are told."""
     try:
-        options.frames.mkdir(exist_ok=True)
-        for path in options.frames.iterdir():
-            if _FRAME.fullmatch(path.name):
-                path.unlink()
+        folder.mkdir(exist_ok=True)
+        left = sorted(path.name for path in folder.iterdir() if _FRAME.fullmatch(path.name) and path.name not in names)
     except OSError as error:
-        raise BadOutput(
-            f"The folder {options.frames} cannot be made ready ({error.strerror}).", "Choose another."
-        ) from error
+        raise BadOutput(f"The folder {folder} cannot be made ready ({error.strerror}).", "Choose another.") from error
+    if left:
+        progress.note(f"{folder} still has frames of an earlier drag: {left[0]} to {left[-1]}, {len(left)} in all.")

@@ -67,7 +67,7 @@ def search(
     say_notes([*picture.notes, *notes], progress)
     if pairs:
         to_model_points(pairs, picture, crop)
-    if mask is not None:
+    if pairs and mask is not None:
         seen_part(mask, crop)
     preset, steps = options.preset, options.inversion_steps
     total = find_preset(preset, steps).steps

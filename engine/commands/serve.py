@@ -49,7 +49,7 @@ def as_text(status: Status, folder: Path) -> str:
     connection = read_connection_file(folder) or {}
     lines = {
         "engine": f"{status.engine_version}, process {status.pid}",
-        "listens on": str(connection.get("bound", "")),
+        "listens on": str(connection.get("bound") or connection.get("endpoint", "")),
         "running for": f"{status.uptime_s / 60:.1f} minutes",
         "device": ", ".join(_device(device.name, device.free_mb) for device in status.devices) or "not ready yet",
         "memory": f"{status.memory_mb} MB",

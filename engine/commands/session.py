@@ -42,7 +42,8 @@ def _render(options: argparse.Namespace, progress: Progress) -> int:
 def _drag(options: argparse.Namespace, progress: Progress) -> int:
     options.solver = options.solver or DEFAULT_SOLVER
     require_solver(options.solver)
-    in_place = options.session == options.file  # a session may go on in its own file
+    # a session may go on in its own file
+    in_place = bool(options.session) and options.session.resolve() == options.file.resolve()
     check_outputs(options, [path for path in (options.mask, None if in_place else options.file) if path])
     began = time.perf_counter()
     session = load_session(options.file, ModelStore(), pick(options.device))

@@ -13,7 +13,7 @@ import contextlib
 import json
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -132,7 +132,7 @@ class Keeper:
         except (OSError, Damaged):
             return None
         tensors = safetensors.torch.load(data)
-        crop = crop_from_json(found["crop"])
+        crop = replace(crop_from_json(found["crop"]), margin=shared.generator.margin)  # old files lack some
         like = shared.generator.w_mean
         deltas = {name.removeprefix(_DELTA): one.to(like.device) for name, one in tensors.items() if name != "w_start"}
         model = tuned_model(shared, deltas)

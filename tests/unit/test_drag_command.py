@@ -40,6 +40,19 @@ def drag() -> Callable[..., dict[str, Any]]:
     return run
 
 
+@pytest.mark.parametrize("name", ["-o", "--report"])
+def test_no_output_is_taken_for_a_frame(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["drag", "--model", tiny_home.NAME, "--seed", "3", "--point", "30,30:60,90", "-o", "out.png"]
+    Path("frames").mkdir()
+    assert main([*words, name, "frames/step_0005.png", "--frames", "frames"]) == 1
+    assert "name of a frame" in capsys.readouterr().err and not list(Path("frames").iterdir())
+
+
+def test_without_steps_a_mask_says_nothing() -> None:
+    words = photo()
+    assert main([*words, *mask(60, 90), "--steps", "0", "--inversion-steps", "2", "--quiet"]) == 0
+
+
 @pytest.fixture
 def no_search(monkeypatch: pytest.MonkeyPatch) -> None:
     """What comes before the long search for a photo, and that only."""
@@ -69,7 +82,9 @@ def pixels(path: str | Path) -> np.ndarray:
         return np.asarray(picture.convert("RGB"))
 
 
-def test_frames_are_those_of_this_drag_and_end_with_the_picture(drag: Callable[..., dict[str, Any]]) -> None:
+def test_frames_end_with_the_picture_and_leave_other_files_alone(
+    drag: Callable[..., dict[str, Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
     frames = Path("frames")
     frames.mkdir()
     for name in ("step_0999.png", "step_note.png", "other.png"):
@@ -78,7 +93,8 @@ def test_frames_are_those_of_this_drag_and_end_with_the_picture(drag: Callable[.
     found = drag(*words, "--frames", str(frames))
     assert found["shown_step"] < found["steps"] == 30, "else this test shows nothing"
     ours = [f"step_{number:04d}.png" for number in range(found["shown_step"] + 1)]
-    assert sorted(path.name for path in frames.iterdir()) == sorted([*ours, "step_note.png", "other.png"])
+    assert {path.name for path in frames.iterdir()} == {*ours, "step_0999.png", "step_note.png", "other.png"}
+    assert "step_0999.png, 1 in all" in capsys.readouterr().err, "a film of the folder would end in it"
     assert np.array_equal(pixels(frames / ours[-1]), pixels("out.png"))
     assert found["end_mean_distance"] == found["history"][found["shown_step"]]["mean_distance"]
 

@@ -69,7 +69,11 @@ def test_the_resolution_in_print_is_kept(tmp_path: Path, rgb: np.ndarray, extens
 def test_no_resolution_and_one_of_no_use(tmp_path: Path, rgb: np.ndarray) -> None:
     Image.fromarray(rgb).save(tmp_path / "plain.png")
     Image.fromarray(rgb).save(tmp_path / "odd.tif", dpi=(0, float(2**31)))
-    for name in ("plain.png", "odd.tif"):
+    ratio = Image.Exif()
+    ratio[0x011A], ratio[0x011B], ratio[0x0128] = 300.0, 300.0, 1  # of a pixel's sides, no resolution
+    Image.fromarray(rgb).save(tmp_path / "ratio.jpg", exif=ratio)
+    Image.fromarray(rgb).save(tmp_path / "plain.tif")  # which Pillow reads as 1 dpi
+    for name in ("plain.png", "odd.tif", "ratio.jpg", "plain.tif"):
         assert load_picture(tmp_path / name).dpi is None
 
 

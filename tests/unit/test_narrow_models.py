@@ -149,6 +149,9 @@ def test_squares_by_hand_have_its_margins(model: Model, tmp_path: Path) -> None:
     assert session.crop.corners.tolist() == [[35, 0], [85, 0], [85, 100], [35, 100]]
     session.crop = replace(session.crop, margin=0)
     save_session(session, kept)
+    assert load_session(kept, ModelStore()).crop.corners.tolist()[0] == [35, 0], "as earlier versions kept it"
+    session.crop = replace(session.crop, margin=3)
+    save_session(session, kept)
     with pytest.raises(BadSession, match="does not fit the model"):
         load_session(kept, ModelStore())
 
