@@ -85,6 +85,8 @@ class DragDocker(DockWidget):
         desk = self._desk
         self._engine.remedy_wanted.connect(guarded(desk.mend_engine))
         self._source.model_chosen.connect(guarded(lambda name: desk.choose("model", name)))
+        for asks in (self._source.prepare_wanted, self._advanced.reopen_wanted):
+            asks.connect(guarded(desk.dismiss))  # what the edit asks would not be seen below another message
         self._source.prepare_wanted.connect(self._to_edit(Edit.prepare))
         self._source.inverted_wanted.connect(self._to_edit(Edit.set_show_inverted))
         self._points.editing_wanted.connect(self._to_edit(Edit.set_editing))

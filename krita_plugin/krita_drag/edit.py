@@ -115,6 +115,7 @@ class Edit(QtCore.QObject):
             self._watch.start()
         else:
             self.cancel_gesture()
+            self._drag_after = False
             self._watch.stop()
             self.markers.set_visible(False)  # else they would be in what is exported
         self._session_changed()
@@ -366,7 +367,7 @@ class Edit(QtCore.QObject):
     def _session_changed(self) -> None:
         session = self.session
         begun = session.stage not in (Stage.EMPTY, Stage.OPENING, Stage.PREPARING, Stage.CLOSED)
-        self._placed.follow(session.token, self.editing and begun, self._source)
+        self._placed.follow(session.token, on_canvas=self.editing and begun)
         self.scene.follow(session, self.show_inverted, self._placed.shows(session.token))
         if session.stage is Stage.READY:
             self._is_ready()
@@ -396,7 +397,7 @@ class Edit(QtCore.QObject):
             self._placement = Placement(self.document, self._source, box)
         self.set_editing(True)
         self.session.restore(kept.file, box, kept.model, self.editor.pairs)
-        self._placed.begin_again(result)
+        self._placed.reopen(result, self._source)
 
     # Results
 
@@ -419,16 +420,14 @@ class Edit(QtCore.QObject):
         self.set_editing(False)
         self._session_changed()
 
-    def _follow_layer(self) -> bool:
+    def _follow_layer(self, look_again: bool = False) -> bool:
         """Go with the layer where it was moved or cropped to; whether it is still the picture that was prepared."""
         if self._placement is None or self.session.stage is not Stage.READY or self._is_source_gone:
             return True
-        shift = self._placement.shift()
+        shift = self._placement.shift(look_again)
         if shift is not None and shift.resized:
             self._sums = ()  # of bands that are cut off, perhaps
         if shift is not None and (shift.x or shift.y):
-            if not shift.resized:
-                self._placed.begin_again()  # results stay where they are
             self.session.shift(shift.x, shift.y)
         return shift is not None
 
@@ -437,25 +436,25 @@ class Edit(QtCore.QObject):
         return self._source is None or not self.document.holds(self._source)
 
     def _require_layer(self) -> None:
-        if not self._follow_layer():
+        if not self._follow_layer(look_again=True):
             raise LayerChanged(
                 "The picture has been scaled or turned since it was prepared.", "Undo that, or prepare it again."
             )
 
-    def _remember(self, result: Any, source: Any, file: bytes | None) -> None:
+    def _remember(self, result: Any, source: Any | None, file: bytes | None) -> None:
         """Note what is in the document now, and keep beside it what reopens the edit."""
-        self._placed.add(result, self.session.token)
-        if file is not None:
-            at = source.position()
-            key = source.uniqueId().toString()
-            kept = Kept(self.session.model, key, self.session.box, file, (at.x(), at.y()))
+        self._placed.add(result, self.session.token, source)
+        if file is not None and source is not None:
+            at = self._placement.position if self._placement is not None else None
+            kept = Kept(self.session.model, source.uniqueId().toString(), self.session.box, file, at)
             self.document.remember(result, kept.to_bytes())
         QtCore.QTimer.singleShot(2 * ACTIVATION_MS, guarded(lambda: self._back_to_source(source, result)))
 
-    def _back_to_source(self, source: Any, result: Any) -> None:
+    def _back_to_source(self, source: Any | None, result: Any) -> None:
         """Make the source the active layer again, so that the next preparation does not read the result."""
         active = self.document.krita.activeNode()
-        if active is not None and active.uniqueId() == result.uniqueId():
+        there = source is not None and self.document.holds(source)
+        if there and active is not None and active.uniqueId() == result.uniqueId():
             self.document.krita.setActiveNode(source)
 
     @guarded
@@ -463,8 +462,7 @@ class Edit(QtCore.QObject):
         if failure is not None:
             self.session.report(failure)
             return
-        if self._source is not None:
-            self._remember(layer, self._source, self._file)
+        self._remember(layer, None if self._is_source_gone else self._source, self._file)
         self._file = None
         self.set_editing(False)
         self._session_changed()

@@ -41,15 +41,25 @@ class Placement:
         self._position, self._size = self._now()
         self._refused: tuple | None = None  # position and size of another picture
 
-    def shift(self) -> Shift | None:
-        """Return how far it has moved, and count from there on; None if it is not the same picture any more."""
+    @property
+    def position(self) -> tuple[int, int]:
+        """Where the layer was when it was looked at last, document pixels."""
+        return self._position
+
+    def shift(self, look_again: bool = False) -> Shift | None:
+        """Return how far it has moved, and count from there on; None if it is not the same picture any more.
+
+        Args:
+            look_again: whether to look at the pixels even if they were other ones the last time.
+        """
         position, size = now = self._now()
         resized = size != self._size
         moved = Shift(position[0] - self._position[0], position[1] - self._position[1], resized)
-        if (resized and now == self._refused) or (resized and not self._is_same(moved)):
+        refused = now == self._refused and not look_again
+        if resized and (refused or not self._is_same(moved)):
             self._refused = now  # looked at once: it takes a hidden document where colours are converted
             return None
-        self._position, self._size = position, size
+        self._position, self._size, self._refused = position, size, None
         self._places = [(x + moved.x, y + moved.y) for x, y in self._places]
         return moved
 

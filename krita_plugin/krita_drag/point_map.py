@@ -96,8 +96,10 @@ class PointMap:
         self._states = {**kept, state: _State(next(_tokens), self._pairs)}
         self.show(state)
 
-    def show(self, state: int) -> None:
-        """Show a state of the history."""
+    def show(self, state: int, renewed: bool = False) -> None:
+        """Show a state of the history; `renewed`: it may be another one than was there before."""
+        if renewed and state in self._states:
+            self._states[state] = self._states[state]._replace(token=next(_tokens))
         shown = self._states.setdefault(state, _State(next(_tokens)))
         self._state, self._pairs, self.token, self.places = state, shown.pairs, shown.token, shown.places
 

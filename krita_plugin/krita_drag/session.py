@@ -398,8 +398,8 @@ class EditSession:
         self.shown.patch_is_full = self.shown.patch is not None
         if made or (unsettled and self.shown.undos > before):
             self._map.reach(self.shown.undos)
-        else:
-            self._map.show(self.shown.undos)
+        else:  # a drag that was stopped may have taken the place of the oldest state, or have changed nothing
+            self._map.show(self.shown.undos, renewed=unsettled and self.shown.undos == before)
         if self.shown.undos > 0:
             self._map.track(event.handles, event.lost)
 

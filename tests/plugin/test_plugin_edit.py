@@ -260,6 +260,49 @@ def test_a_reopened_edit_goes_with_its_layer(applied: Edit, document: Any, settl
     assert applied.session.box == Box(-3, -4, 64, 48)
 
 
+def results(document: Any) -> list[bool]:
+    return [node.visible() for node in document.root.childNodes() if node.name().startswith("[Drag]")]
+
+
+def test_the_first_of_two_results_is_reopened(applied: Edit, document: Any, settle: Any) -> None:
+    first = document.root.childNodes()[1]
+    drag_on(applied, settle)
+    applied.apply()
+    settle(lambda: results(document) == [False, True] and not applied.editing)
+    document.active = first
+    applied.reopen()
+    settle(lambda: applied.session.stage is Stage.READY)
+    assert results(document) == [False, False], "the canvas shows what the first one was made with"
+    applied.leave()
+    assert results(document) == [True, False]
+
+
+def test_undo_of_apply_in_a_reopened_edit_whose_source_is_gone(applied: Edit, document: Any, settle: Any) -> None:
+    source, result, _ = document.root.childNodes()
+    source.remove()
+    document.active = result
+    applied.reopen()
+    settle(lambda: applied.session.stage is Stage.READY)
+    applied.apply()
+    settle(lambda: len(results(document)) == 2 and not applied.editing)
+    document.undo()
+    applied.follow_markers()
+    applied.set_editing(True)
+    assert applied.scene.preview is not None and results(document) == [False]
+
+
+def test_a_result_that_moves_with_its_source_still_shows_the_edit(applied: Edit, document: Any) -> None:
+    source, result, _ = document.root.childNodes()
+    source.move(5, 5)
+    applied.set_editing(True)
+    applied.follow_markers()
+    assert applied.scene.preview is not None and not result.visible(), "it was left behind"
+    result.move(5, 5)
+    applied.follow_markers()
+    applied._session_changed()
+    assert applied.scene.preview is None and result.visible()
+
+
 def test_a_source_in_a_group_that_was_removed(dragged: Edit, document: Any, settle: Any) -> None:
     source = document.root.childNodes()[0]
     group = fake_krita.Node(document, "Group", "grouplayer")
