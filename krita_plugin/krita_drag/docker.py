@@ -204,9 +204,9 @@ class DragDocker(DockWidget):
         if found is None or edit is None:
             return
         overlay = self._overlay = CanvasOverlay(found, edit)
-        overlay.pressed.connect(edit.gesture_pressed)
-        overlay.moved.connect(edit.gesture_moved)
-        overlay.released.connect(edit.gesture_released)
+        overlay.pressed.connect(edit.gestures.pressed)
+        overlay.moved.connect(edit.gestures.moved)
+        overlay.released.connect(edit.gestures.released)
         overlay.delete_wanted.connect(edit.delete_selected)
         overlay.leave_wanted.connect(edit.leave)
 

@@ -8,20 +8,20 @@ from .document import KritaDocument, Source, bands_of
 from .drag_messages import drag_options
 from .edit_state import STOPPABLE, Patch, Stage
 from .geometry import Box, box_around, part_to_send
+from .gestures import Gestures
 from .guard import guarded
 from .markers import MarkerLayer
 from .pairs import Pair, PairEditor
 from .placed_results import PlacedResults
-from .placement import Placement
 from .qt import QtCore, Signal
 from .reading import BandReader
 from .results import Kept, Results
 from .scene import Scene
 from .session import EditSession
 from .settings import Settings
+from .source_layer import SourceLayer
 from .wire import messages as wire
-from .wire.errors import BadPoints, KritaDragError, LayerChanged, NoLayer, SelectionTooSmall
-from .wire.vocabulary import MAX_POINTS
+from .wire.errors import KritaDragError, LayerChanged, NoLayer, SelectionTooSmall
 
 SEND_LIMIT_PX = 4096
 MARKERS_MS = 500  # how often Krita's own tools and undo are looked for
@@ -60,16 +60,19 @@ class Edit(QtCore.QObject):
         self.session = EditSession(send, self._session_changed, self._saved)
         self.editing = False
         self.show_inverted = False
-        self.source_name = ""
         self.reader = BandReader(self)
         self._settings = settings
-        self._source: Any | None = None
-        self._follows_gesture = False  # live mode has begun to follow the one that is held
+        self._source: SourceLayer | None = None
         self._placed = PlacedResults(self.document.holds)
-        self._sums: Sequence[int] = ()  # of the bands that were read
-        self._placement: Placement | None = None
         self._drag_after = False
         self._file: bytes | None = None  # of the result whose frames are being written
+        self.gestures = Gestures(
+            self.editor,
+            self.session,
+            is_live=lambda: settings().live and not self.is_writing,
+            follow=lambda: self._guarded_command(self._live_press),
+            ended=self._gesture_ended,
+        )
         self._results = Results(self.document)
         self._results.frames_done.connect(self._frames_done)
         self._watch = QtCore.QTimer(self)
@@ -90,6 +93,11 @@ class Edit(QtCore.QObject):
     def is_out_of_sight(self) -> bool:
         """Whether there is a picture that neither the canvas shows, as no points are placed, nor the document."""
         return not self.editing and not self.show_inverted and self._is_only_here
+
+    @property
+    def source_name(self) -> str:
+        """Name of the layer that is edited."""
+        return self._source.name if self._source is not None else ""
 
     def look_at_source(self) -> tuple[str, bool]:
         """Return the name of the layer that is edited or would be, and whether a selection limits the edit."""
@@ -153,8 +161,7 @@ class Edit(QtCore.QObject):
             source: the layer with the picture.
             corners: of the square that the model sees, document pixels.
         """
-        self._source, self.source_name, self._sums = source, source.name(), ()
-        self._placement = Placement(self.document, source, self.document.frame)
+        self._source = SourceLayer(self.document, source, self.document.frame)
         self._placed.begin_again()
         self.session.adopt(sid, self.document.frame, model, corners)
         self.set_editing(True)
@@ -214,46 +221,15 @@ class Edit(QtCore.QObject):
 
     # Gestures of the canvas
 
-    @guarded
-    def gesture_pressed(self) -> None:
-        """A gesture began."""
-        self._follows_gesture = False
-        if self.editor.held is None:
-            self.session.report(BadPoints(f"There are {MAX_POINTS} points, and no more can be.", "Delete one first."))
+    def cancel_gesture(self) -> bool:
+        """Take a gesture back, with what the picture has followed of it; whether there was one."""
+        return bool(self.gestures.cancel())
 
-    @guarded
-    def gesture_moved(self) -> None:
-        """The held end is elsewhere: in live mode the picture follows it, unless it still follows another gesture."""
-        if self._follows_gesture:
-            self.session.live_move(self.editor.pairs)
-        elif self._settings().live and self.session.stage is Stage.READY and not self.is_writing:
-            self._guarded_command(self._live_press)
-            self._follows_gesture = self.session.stage is Stage.LIVE
-
-    @guarded
-    def gesture_released(self, changed: bool) -> None:
-        """The gesture ended."""
-        if not self._follows_gesture:
-            waits = self._settings().live and self.session.stage in (Stage.LIVE, Stage.DRAGGING, Stage.STEPPING)
-            self._drag_after = self._drag_after or (changed and waits)  # once what goes on has come to its end
-        elif self.session.stage is Stage.LIVE:
-            if frozenset(pair.key for pair in self.editor.pairs) == self.session.dragged:
-                self.session.live_release(self.editor.pairs)
-            else:
-                self.session.live_cancel()  # a click that pulled nothing has left no pair
-        self._follows_gesture = False
+    def _gesture_ended(self, changed: bool, waits: bool) -> None:
+        self._drag_after = self._drag_after or waits  # once what goes on has come to its end
         if changed:
             self._store_markers()
         self.changed.emit()
-
-    @guarded
-    def cancel_gesture(self) -> bool:
-        """Take a gesture back, with what the picture has followed of it; whether there was one."""
-        was_held = self.editor.cancel()
-        if was_held and self._follows_gesture:
-            self.session.live_cancel()
-        self._follows_gesture = False
-        return was_held
 
     @guarded
     def delete_selected(self) -> None:
@@ -292,12 +268,11 @@ class Edit(QtCore.QObject):
     def _prepare(self) -> None:
         source = self.document.source()
         box = self._part_to_send(source)
-        placement = Placement(self.document, source.node, box)
+        layer = SourceLayer(self.document, source.node, box)
 
         def send(pixels: bytes, sums: Sequence[int]) -> None:
             settings = self._settings()
-            self._source, self.source_name, self._sums = source.node, source.name, sums
-            self._placement = placement
+            self._source, layer.sums = layer, sums
             self._placed.begin_again()
             frame = wire.Frame("u1", (box.h, box.w, 4), pixels)
             self.session.prepare(
@@ -387,17 +362,15 @@ class Edit(QtCore.QObject):
         kept, result = self._results.reopen()
         self._drag_after = False
         self.reader.stop()
-        self._source, self._sums, self._placement = self.document.find(kept.source), (), None
-        self.source_name = self._source.name() if self._source is not None else ""
-        box = kept.box
-        if self._source is not None:
-            now = self._source.position()
+        source, box = self.document.find(kept.source), kept.box
+        if source is not None:
+            now = source.position()
             x, y = kept.at or (now.x(), now.y())
             box = box.shifted(now.x() - x, now.y() - y)
-            self._placement = Placement(self.document, self._source, box)
+        self._source = SourceLayer(self.document, source, box) if source is not None else None
         self.set_editing(True)
         self.session.restore(kept.file, box, kept.model, self.editor.pairs)
-        self._placed.reopen(result, self._source)
+        self._placed.reopen(result, source)
 
     # Results
 
@@ -411,9 +384,9 @@ class Edit(QtCore.QObject):
             self._guarded_command(lambda: self._insert(patch, file))
 
     def _insert(self, patch: Patch, file: bytes | None) -> None:
-        painted = self._results.painted_on(self._source, self.session.box, self._sums, patch.box)
-        mask = self._settings().separate_mask
-        result, source = self._results.add_layer(self._source, self._result_name(), patch, mask, self._placed.node)
+        painted = self._source is not None and self._source.is_painted_on(self.session.box, patch.box)
+        mask, before = self._settings().separate_mask, self._placed.node
+        result, source = self._results.add_layer(self._source_node, self._result_name(), patch, mask, before)
         self._remember(result, source, file)
         if painted:
             self.session.note("The layer was painted on since it was prepared; the result shows it as it was then.")
@@ -422,18 +395,17 @@ class Edit(QtCore.QObject):
 
     def _follow_layer(self, look_again: bool = False) -> bool:
         """Go with the layer where it was moved or cropped to; whether it is still the picture that was prepared."""
-        if self._placement is None or self.session.stage is not Stage.READY or self._is_source_gone:
+        if self._source is None or self._source_node is None or self.session.stage is not Stage.READY:
             return True
-        shift = self._placement.shift(look_again)
-        if shift is not None and shift.resized:
-            self._sums = ()  # of bands that are cut off, perhaps
+        shift = self._source.follow(look_again)
         if shift is not None and (shift.x or shift.y):
             self.session.shift(shift.x, shift.y)
         return shift is not None
 
     @property
-    def _is_source_gone(self) -> bool:
-        return self._source is None or not self.document.holds(self._source)
+    def _source_node(self) -> Any | None:
+        """The layer that is edited, None if it is gone."""
+        return self._source.node if self._source is not None and self._source.is_there else None
 
     def _require_layer(self) -> None:
         if not self._follow_layer(look_again=True):
@@ -445,7 +417,7 @@ class Edit(QtCore.QObject):
         """Note what is in the document now, and keep beside it what reopens the edit."""
         self._placed.add(result, self.session.token, source)
         if file is not None and source is not None:
-            at = self._placement.position if self._placement is not None else None
+            at = self._source.position if self._source is not None and self._source.is_there else None
             kept = Kept(self.session.model, source.uniqueId().toString(), self.session.box, file, at)
             self.document.remember(result, kept.to_bytes())
         QtCore.QTimer.singleShot(2 * ACTIVATION_MS, guarded(lambda: self._back_to_source(source, result)))
@@ -462,7 +434,7 @@ class Edit(QtCore.QObject):
         if failure is not None:
             self.session.report(failure)
             return
-        self._remember(layer, None if self._is_source_gone else self._source, self._file)
+        self._remember(layer, self._source_node, self._file)
         self._file = None
         self.set_editing(False)
         self._session_changed()

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import zlib
 from typing import Any, NamedTuple, Sequence
 
-from .document import KritaDocument, bands_of
+from .document import KritaDocument
 from .edit_state import Patch
 from .geometry import Box
 from .guard import guarded
@@ -104,21 +103,6 @@ class Results(QtCore.QObject):
             source = self._document.source().node
         edge = tr("Soft edge") if mask else ""
         return self._document.add_result(source, name, patch.box, bytes(patch.bgra), edge, before), source
-
-    def painted_on(self, source: Any | None, read: Box, sums: Sequence[int], box: Box) -> bool:
-        """Whether a layer has changed around a box since it was read.
-
-        Args:
-            source: the layer.
-            read: what was read of it.
-            sums: checksums of the bands of that.
-            box: where it matters.
-        """
-        near = [(band, total) for band, total in zip(bands_of(read), sums) if not band.intersect(box).empty]
-        if source is None or not near:
-            return False
-        pixels = self._document.read(source, [band for band, _ in near])
-        return any(zlib.crc32(now) != total for now, (_, total) in zip(pixels, near))
 
     def add_frames(self, patches: Sequence[Patch | None], name: str) -> None:
         """Put the way there on the timeline; returns at once, `frames_done` tells the end."""

@@ -99,7 +99,7 @@ def test_clicks_reach_the_edit(docker: DragDocker, document: Any, settle: Any) -
     docker.refresh()
     assert buttons(docker)["Prepare photo"].isEnabled()
     docker._edit.editor.press(Point(1, 1), 1)
-    docker._edit.gesture_released(docker._edit.editor.release(Point(9, 9)))
+    docker._edit.gestures.released(docker._edit.editor.release(Point(9, 9)))
     docker.refresh()
     assert buttons(docker)["Drag"].isEnabled() and buttons(docker)["Clear"].isEnabled()
     buttons(docker)["Clear"].click()

@@ -25,7 +25,7 @@ from krita_drag.link import EngineLink
 from krita_drag.link_status import LinkState
 from krita_drag.masked_layer import write_file
 from krita_drag.pairs import Pair
-from krita_drag.results import Results
+from krita_drag.source_layer import SourceLayer
 from krita_drag.wire import messages as wire
 from krita_drag.wire.vocabulary import MAX_POINTS
 
@@ -70,10 +70,10 @@ def dragged(prepared: Edit, settle: Any) -> Edit:
 
 def gesture(edit: Edit, start: Point, end: Point) -> None:
     edit.editor.press(start, 1.0)
-    edit.gesture_pressed()
+    edit.gestures.pressed()
     edit.editor.move(end)
-    edit.gesture_moved()
-    edit.gesture_released(edit.editor.release(end))
+    edit.gestures.moved()
+    edit.gestures.released(edit.editor.release(end))
 
 
 def names(document: Any) -> list[str]:
@@ -364,21 +364,23 @@ def test_looking_for_paint_converts_all_at_once(krita: Any, monkeypatch: pytest.
     monkeypatch.setattr("krita_drag.document.BAND_PX", 100)
     document = fake_krita.Document(space=("RGBA", "U16", "sRGB-elle-V2-g10.icc"))
     layer = document.add(fake_krita.Node(document, "Photo", "paintlayer"))
-    results, box = Results(KritaDocument(document)), Box(0, 0, 40, 30)
-    sums = [zlib.crc32(band) for band in KritaDocument(document).read(layer, bands_of(box))]
+    box = Box(0, 0, 40, 30)
+    source = SourceLayer(KritaDocument(document), layer, box)
+    sums = source.sums = [zlib.crc32(band) for band in KritaDocument(document).read(layer, bands_of(box))]
     made: list[str] = []
     create = krita.createDocument
     monkeypatch.setattr(krita, "createDocument", lambda *of: (made.append(of[2]), create(*of))[1])
-    assert len(sums) > 2 and not results.painted_on(layer, box, sums, box)
+    assert len(sums) > 2 and not source.is_painted_on(box, box)
     assert len(made) == 1
-    assert results.painted_on(layer, box, [*sums[:-1], 0], box)
+    source.sums = [*sums[:-1], 0]
+    assert source.is_painted_on(box, box)
 
 
 def test_a_point_too_many_is_refused(prepared: Edit, desk: Desk) -> None:
     desk.choose("live", True)
     prepared.editor.replace(Pair(key, Point(key / 2, 1), Point(key / 2, 9)) for key in range(MAX_POINTS))
     prepared.editor.press(Point(60, 40), 1.0)
-    prepared.gesture_pressed()
+    prepared.gestures.pressed()
     assert prepared.session.stage is Stage.READY and "no more" in prepared.session.problem.message
 
 
@@ -567,10 +569,10 @@ def test_del_and_escape(prepared: Edit, settle: Any) -> None:
 def test_a_live_gesture_taken_back_stops_following(prepared: Edit, desk: Desk, engine: FakeEngine, settle: Any) -> None:
     desk.choose("live", True)
     prepared.editor.press(PULL.handle, 1.0)
-    prepared.gesture_pressed()
+    prepared.gestures.pressed()
     assert prepared.session.stage is Stage.READY, "a press may be meant to select"
     prepared.editor.move(PULL.target)
-    prepared.gesture_moved()
+    prepared.gestures.moved()
     assert prepared.session.stage is Stage.LIVE
     prepared.leave()
     assert prepared.editing and prepared.editor.pairs == ()
@@ -596,8 +598,8 @@ def test_pulls_while_another_is_finished_add_up(prepared: Edit, desk: Desk, engi
     gesture(prepared, PULL.handle, PULL.target)
     gesture(prepared, Point(30, 30), Point(35, 30))
     prepared.editor.press(Point(35, 30), 1.0)  # a click selects, and takes nothing back
-    prepared.gesture_pressed()
-    prepared.gesture_released(prepared.editor.release(Point(35, 30)))
+    prepared.gestures.pressed()
+    prepared.gestures.released(prepared.editor.release(Point(35, 30)))
     settle(lambda: prepared.session.shown.undos == 2)
     assert len(engine.asked(wire.Drag)[0].points) == 2
 
