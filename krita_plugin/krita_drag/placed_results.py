@@ -89,10 +89,11 @@ class PlacedResults:
             node: the result; None: it is gone.
             source: the layer that was edited; None if it is gone.
         """
+        if node is None:
+            self.begin_again()
+            return
         before = self._stack
         self.forget()
-        if node is None:
-            return
         again = _Placed(node, None, source)
         for one in before:
             if one.key == again.key:

@@ -25,6 +25,7 @@ from krita_drag.link import EngineLink
 from krita_drag.link_status import LinkState
 from krita_drag.masked_layer import write_file
 from krita_drag.pairs import Pair
+from krita_drag.placed_results import PlacedResults
 from krita_drag.source_layer import SourceLayer
 from krita_drag.wire import messages as wire
 from krita_drag.wire.vocabulary import MAX_POINTS
@@ -801,3 +802,14 @@ def test_a_picture_that_cannot_be_drawn_is_told(desk: Desk, engine: FakeEngine, 
     assert desk.problem is not None and desk.problem.code == "unknown-model"
     desk.dismiss()
     assert desk.problem is None
+
+
+def test_a_hidden_result_is_shown_when_the_edit_of_a_removed_one_is_reopened(document: Any) -> None:
+    source, result = document.root.childNodes()[0], fake_krita.Node(document, "[Drag]", "paintlayer")
+    document.add(result)
+    placed = PlacedResults(KritaDocument(document).holds)
+    placed.add(result, 1, source)
+    placed.follow(2, on_canvas=True)
+    assert not result.visible()
+    placed.reopen(None, source)
+    assert result.visible()
