@@ -6,7 +6,7 @@ from typing import Any, Callable, Sequence
 
 from .document import KritaDocument, Source, bands_of
 from .drag_messages import drag_options
-from .edit_state import STOPPABLE, Patch, Stage
+from .edit_state import STOPPABLE, UNPREPARED, Patch, Stage
 from .geometry import Box, box_around, part_to_send
 from .gestures import Gestures
 from .guard import guarded
@@ -309,7 +309,7 @@ class Edit(QtCore.QObject):
     def _selected(self, box: Box) -> bytes | None:
         """Return the selection inside a box: which face is meant; None if nothing there is selected."""
         try:
-            return self.document.read_selection(box) if self.document.selection() is not None else None
+            return self.document.read_selection(box)
         except SelectionTooSmall:
             return None
 
@@ -341,8 +341,7 @@ class Edit(QtCore.QObject):
 
     def _session_changed(self) -> None:
         session = self.session
-        begun = session.stage not in (Stage.EMPTY, Stage.OPENING, Stage.PREPARING, Stage.CLOSED)
-        self._placed.follow(session.token, on_canvas=self.editing and begun)
+        self._placed.follow(session.token, on_canvas=self.editing and session.stage not in UNPREPARED)
         self.scene.follow(session, self.show_inverted, self._placed.shows(session.token))
         if session.stage is Stage.READY:
             self._is_ready()
@@ -390,8 +389,6 @@ class Edit(QtCore.QObject):
         self._remember(result, source, file)
         if painted:
             self.session.note("The layer was painted on since it was prepared; the result shows it as it was then.")
-        self.set_editing(False)
-        self._session_changed()
 
     def _follow_layer(self, look_again: bool = False) -> bool:
         """Go with the layer where it was moved or cropped to; whether it is still the picture that was prepared."""
@@ -414,13 +411,15 @@ class Edit(QtCore.QObject):
             )
 
     def _remember(self, result: Any, source: Any | None, file: bytes | None) -> None:
-        """Note what is in the document now, and keep beside it what reopens the edit."""
+        """Leave the canvas to the result that is in the document now, and keep beside it what reopens the edit."""
         self._placed.add(result, self.session.token, source)
         if file is not None and source is not None:
             at = self._source.position if self._source is not None and self._source.is_there else None
             kept = Kept(self.session.model, source.uniqueId().toString(), self.session.box, file, at)
             self.document.remember(result, kept.to_bytes())
         QtCore.QTimer.singleShot(2 * ACTIVATION_MS, guarded(lambda: self._back_to_source(source, result)))
+        self.set_editing(False)
+        self._session_changed()  # points may not have been placed at all
 
     def _back_to_source(self, source: Any | None, result: Any) -> None:
         """Make the source the active layer again, so that the next preparation does not read the result."""
@@ -436,8 +435,6 @@ class Edit(QtCore.QObject):
             return
         self._remember(layer, self._source_node, self._file)
         self._file = None
-        self.set_editing(False)
-        self._session_changed()
 
     def _result_name(self) -> str:
         count = sum(not pair.is_anchor for pair in self.editor.pairs)

@@ -24,6 +24,7 @@ class Stage(Enum):
 
 
 BUSY = frozenset({Stage.OPENING, Stage.PREPARING, Stage.DRAGGING, Stage.LIVE, Stage.STEPPING, Stage.APPLYING})
+UNPREPARED = frozenset({Stage.EMPTY, Stage.OPENING, Stage.PREPARING, Stage.CLOSED})  # nothing can be dragged yet
 STOPPABLE = frozenset({Stage.OPENING, Stage.PREPARING, Stage.DRAGGING, Stage.LIVE})
 
 
