@@ -15,7 +15,7 @@ from engine.drag import DEFAULT_SOLVER, DEFAULT_STEPS, DragPoints, DragStep, Liv
 from engine.drag.change_metric import ChangeMetric
 from engine.edit_history import EditHistory
 from engine.images import Picture, to_uint8
-from engine.inversion import DEFAULT_PRESET, InversionStep, Snapshot, find_crop, inverting
+from engine.inversion import DEFAULT_PRESET, Inversion, InversionStep, Snapshot, find_crop, inverting
 from engine.model_points import seen_part, to_model_points
 from engine.models import Model, ModelStore
 from engine.points import Pair
@@ -110,8 +110,20 @@ class Session:
         if pairs:
             to_model_points(pairs, picture, crop)
         inversion = yield from inverting(picture, model, crop, preset=preset, steps=steps, resumed=resumed)
+        return cls.from_inversion(model, picture, inversion, notes)
+
+    @classmethod
+    def from_inversion(cls, model: Model, picture: Picture, inversion: Inversion, notes: Sequence[str] = ()) -> Session:
+        """Open a picture that was found in a model.
+
+        Args:
+            model: that was searched.
+            picture: upright picture.
+            inversion: what was found.
+            notes: what was said on the way to it, one sentence each.
+        """
         notes = (*picture.notes, *notes, *inversion.notes)
-        return cls(inversion.model(model), picture, crop, inversion.w_plus, generated=False, notes=notes)
+        return cls(inversion.model(model), picture, inversion.crop, inversion.w_plus, generated=False, notes=notes)
 
     def drag(
         self,

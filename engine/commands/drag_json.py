@@ -12,7 +12,7 @@ import torch
 
 from engine import __version__
 from engine.commands.outcome import Outcome
-from engine.points import Point, Pull
+from engine.points import Pull
 
 Numbers = Sequence[float]
 
@@ -82,7 +82,7 @@ def describe_points(
             "target": list(pull.pair[1]),
             "weight": pull.weight,
             "tracked": list(tracked[i]),
-            "distance": _distance(tracked[i], pull.pair[1]),
+            "distance": math.dist(tracked[i], pull.pair[1]),
             "confidence": confidence[i] if confidence else None,
             "lost": lost[i] if lost else None,
         }
@@ -99,7 +99,7 @@ def describe_step(
     lost: Sequence[bool] | None,
 ) -> dict[str, Any]:
     """One step of a drag."""
-    distances = [_distance(handle, pull.pair[1]) for handle, pull in zip(handles, pulls, strict=True)]
+    distances = [math.dist(handle, pull.pair[1]) for handle, pull in zip(handles, pulls, strict=True)]
     return {
         "step": number,
         "loss": loss,
@@ -113,11 +113,7 @@ def describe_step(
 
 def start_distance(pulls: Sequence[Pull]) -> float:
     """The mean distance before the first step."""
-    return sum(_distance(*pull.pair) for pull in pulls) / len(pulls)
-
-
-def _distance(first: Numbers | Point, second: Numbers | Point) -> float:
-    return math.dist(first, second)
+    return sum(math.dist(*pull.pair) for pull in pulls) / len(pulls)
 
 
 def _steps(outcome: Outcome) -> list[dict[str, Any]]:

@@ -73,6 +73,4 @@ def search(
     total = find_preset(preset, steps).steps
     with stop_on_interrupt(progress) as stop, inversion_progress(progress, total, stop) as on_step:
         inversion = invert(picture, model, crop, preset=preset, steps=steps, on_step=on_step)
-    told = [*picture.notes, *notes, *inversion.notes]
-    session = Session(inversion.model(model), picture, crop, inversion.w_plus, generated=False, notes=told)
-    return Found(session, inversion, stop.wanted)
+    return Found(Session.from_inversion(model, picture, inversion, notes), inversion, stop.wanted)
